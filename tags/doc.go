@@ -1,0 +1,3 @@
+// Package tags holds tag sets, the query language and the index of tagged
+// files.
+package tags
