@@ -1,0 +1,169 @@
+package backend
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// API is what a running engine offers to the command line. The engine
+// implements it in-process; the control client implements it over the socket.
+// Every method may be called at any time by any number of goroutines. Paths
+// are relative to the mirror's base directory.
+type API interface {
+	// Status reports without waiting for anything.
+	Status(ctx context.Context) (*Status, error)
+	// Wait returns once all that was written before the call is durable in
+	// the store (and, if Mirrored, applied by every reachable peer).
+	Wait(ctx context.Context, o WaitOptions) error
+	// Sync commits, then exchanges with the peers, and returns what happened.
+	Sync(ctx context.Context, o SyncOptions) (*SyncReport, error)
+
+	AddPeer(ctx context.Context, p PeerSpec) (*PeerAdded, error)
+	RemovePeer(ctx context.Context, name string) error
+	Peers(ctx context.Context) ([]PeerStatus, error)
+
+	// Log calls fn for each version, newest first, until fn fails.
+	Log(ctx context.Context, o LogOptions, fn func(Version) error) error
+	// Restore writes an old version back to its path, or to w if w is not nil.
+	Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*Restored, error)
+	Conflicts(ctx context.Context) ([]Conflict, error)
+
+	Tag(ctx context.Context, o TagOptions) error
+	// Tags lists the tags of paths, or all tags with their counts.
+	Tags(ctx context.Context, paths []string) ([]TagList, error)
+}
+
+// Status is `smfs status --json`.
+type Status struct {
+	Mirror      string           `json:"mirror"`
+	Node        NodeStatus       `json:"node"`
+	PID         int              `json:"pid"`
+	Mounted     bool             `json:"mounted"`
+	Passthrough bool             `json:"passthrough"`
+	LastStart   StartStatus      `json:"last_start"`
+	Resources   []ResourceStatus `json:"resources"`
+	Peers       []PeerStatus     `json:"peers"`
+}
+
+type NodeStatus struct {
+	Name string `json:"name"`
+	ID   string `json:"id"` // key fingerprint
+}
+
+type StartStatus struct {
+	Clean    bool `json:"clean"`    // the engine before this one ended by itself
+	Scanned  int  `json:"scanned"`  // files looked at by the scan at start; 0 where the journal was enough
+	Replayed int  `json:"replayed"` // journal records replayed
+}
+
+type ResourceStatus struct {
+	Name       string   `json:"name"`
+	ID         string   `json:"id"`
+	Head       string   `json:"head"`
+	Files      int      `json:"files"`
+	Pending    int      `json:"pending"`
+	Conflicts  int      `json:"conflicts"`
+	StoreBytes int64    `json:"store_bytes"`
+	Local      []string `json:"local,omitempty"`   // FIFOs, sockets, devices: not mirrored
+	Waiting    []string `json:"waiting,omitempty"` // remote versions that wait for an open file to close
+	Problem    string   `json:"problem,omitempty"`
+}
+
+type PeerStatus struct {
+	Name      string               `json:"name"`
+	URL       string               `json:"url"`
+	State     string               `json:"state"` // connected, connecting, unreachable, paused
+	Error     string               `json:"error"`
+	Resources []PeerResourceStatus `json:"resources"`
+	Transfers []Transfer           `json:"transfers"`
+}
+
+type PeerResourceStatus struct {
+	Name   string `json:"name"`
+	Head   string `json:"head"`
+	Behind int    `json:"behind"` // user commits of ours that the peer has not applied
+}
+
+type Transfer struct {
+	Path  string `json:"path"`
+	Bytes int64  `json:"bytes"`
+	Total int64  `json:"total"`
+	Rate  int64  `json:"rate"` // bytes a second
+}
+
+type WaitOptions struct {
+	Mirrored bool          `json:"mirrored"`
+	Timeout  time.Duration `json:"timeout"` // 0: none
+}
+
+type SyncOptions struct {
+	Resources []string `json:"resources"` // names; empty: all
+	Hosts     []string `json:"hosts"`     // peer names; empty: all
+}
+
+type SyncReport struct {
+	Committed int              `json:"committed"` // resources that got a new commit
+	Peers     []PeerStatus     `json:"peers"`
+	Resources []ResourceStatus `json:"resources"`
+}
+
+type PeerSpec struct {
+	Name    string `json:"name"`
+	URL     string `json:"url"`
+	Command string `json:"command"` // path of smfs on the other side
+	Join    bool   `json:"join"`    // unite resources that both hold files and share no id
+}
+
+type PeerAdded struct {
+	Reachable bool     `json:"reachable"`
+	Warning   string   `json:"warning,omitempty"`
+	Resources []string `json:"resources"` // shared with the peer
+}
+
+type LogOptions struct {
+	Path  string `json:"path"` // "": the whole mirror
+	Limit int    `json:"limit"`
+}
+
+// Version is one line of `smfs log`.
+type Version struct {
+	Resource string    `json:"resource"`
+	Commit   string    `json:"commit"`
+	Time     time.Time `json:"time"`
+	Node     string    `json:"node"`
+	Subject  string    `json:"subject"`
+	Path     string    `json:"path,omitempty"` // where the file was then
+	Size     int64     `json:"size,omitempty"`
+	Deleted  bool      `json:"deleted,omitempty"`
+}
+
+type RestoreOptions struct {
+	Path string `json:"path"`
+	At   string `json:"at"` // commit id (prefix) or time; "": the newest version that differs from what is there
+}
+
+type Restored struct {
+	Commit string `json:"commit"`
+	Files  int    `json:"files"`
+}
+
+type Conflict struct {
+	Resource string    `json:"resource"`
+	Path     string    `json:"path"`  // the copy that was put aside
+	Of       string    `json:"of"`    // the path it conflicts with; "" where that is gone
+	Time     time.Time `json:"mtime"` //
+}
+
+type TagOptions struct {
+	Paths  []string `json:"paths"`
+	Tags   []string `json:"tags"`
+	Remove bool     `json:"remove"`
+}
+
+// TagList is the tags of one path, or (Path "") one tag with its count.
+type TagList struct {
+	Path  string   `json:"path,omitempty"`
+	Tags  []string `json:"tags"`
+	Count int      `json:"count,omitempty"`
+}
