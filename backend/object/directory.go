@@ -1,0 +1,182 @@
+package object
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ErrForeign says that a tree has no metadata: plain git made it, and it must
+// be imported before it can be used.
+var ErrForeign = errors.New("tree was not written by smfs")
+
+// Limits on what DecodeDirectory reads at once, in bytes.
+const (
+	MaxTree    = 128 << 20
+	MaxMeta    = 128 << 20
+	MaxOptions = 1 << 20
+)
+
+const (
+	metaName    = "meta"
+	optionsName = "resource.ini"
+)
+
+// Source reads the objects a directory is made of. It returns the whole
+// content, already checked against the id, or an error where the object is
+// missing or longer than max bytes.
+type Source interface {
+	ReadTree(id TreeID, max int64) ([]byte, error)
+	ReadBlob(id BlobID, max int64) ([]byte, error)
+}
+
+// Sink takes the objects a directory is made of. It must not keep data.
+type Sink interface {
+	WriteTree(data []byte) (TreeID, error)
+	WriteBlob(data []byte) (BlobID, error)
+}
+
+// EncodeDirectory writes d and returns the id of its tree. The same directory
+// gives the same bytes on every node. d must be valid.
+func EncodeDirectory(d *Directory, w Sink) (TreeID, error) {
+	if err := d.Validate(); err != nil {
+		return TreeID{}, fmt.Errorf("encode directory: %w", err)
+	}
+	reserved, err := encodeReserved(d, w)
+	if err != nil {
+		return TreeID{}, fmt.Errorf("encode directory: %w", err)
+	}
+	entries := make([]TreeEntry, 0, len(d.Entries)+1)
+	size := 0
+	for i := range d.Entries {
+		e := treeEntry(&d.Entries[i])
+		entries, size = append(entries, e), size+len(e.Name)+28
+	}
+	entries = append(entries, TreeEntry{GitTree, ReservedName, reserved})
+	slices.SortFunc(entries, treeCompare)
+	return w.WriteTree(AppendTree(make([]byte, 0, size+40), entries))
+}
+
+func treeEntry(e *Entry) TreeEntry {
+	id := [20]byte(e.Blob)
+	if e.Kind == Dir {
+		id = e.Tree
+	}
+	return TreeEntry{gitMode(e), escapeName(e.Name, e.Kind), id}
+}
+
+func encodeReserved(d *Directory, w Sink) (TreeID, error) {
+	meta, err := encodeMeta(d.Entries, w)
+	if err != nil {
+		return TreeID{}, err
+	}
+	entries := []TreeEntry{meta}
+	if d.Options != nil {
+		id, err := w.WriteBlob(d.Options)
+		if err != nil {
+			return TreeID{}, err
+		}
+		entries = append(entries, TreeEntry{GitFile, optionsName, id})
+	}
+	return w.WriteTree(AppendTree(nil, entries))
+}
+
+// DecodeDirectory reads the directory whose tree is id. It accepts exactly
+// what EncodeDirectory writes, byte for byte; other trees give an error that
+// wraps ErrForeign or ErrInvalid. Errors of r come back wrapped.
+func DecodeDirectory(r Source, id TreeID) (*Directory, error) {
+	d, err := decodeDirectory(r, id)
+	if err != nil {
+		return nil, fmt.Errorf("decode directory %s: %w", id, err)
+	}
+	return d, nil
+}
+
+func decodeDirectory(r Source, id TreeID) (*Directory, error) {
+	data, err := r.ReadTree(id, MaxTree)
+	if err != nil {
+		return nil, err
+	}
+	git, err := ParseTree(data)
+	if err != nil {
+		return nil, err
+	}
+	d, reserved, err := decodeNames(git)
+	if err != nil {
+		return nil, err
+	}
+	data, err = r.ReadTree(reserved, MaxTree)
+	if err != nil {
+		return nil, err
+	}
+	if git, err = ParseTree(data); err != nil {
+		return nil, err
+	}
+	if err := decodeReserved(r, d, git); err != nil {
+		return nil, err
+	}
+	return d, d.Validate()
+}
+
+// decodeNames takes from a tree what it says itself: names, kinds, contents.
+func decodeNames(git []TreeEntry) (d *Directory, reserved TreeID, err error) {
+	d = &Directory{Entries: make([]Entry, 0, len(git))}
+	for _, t := range git {
+		if t.Name == ReservedName && t.IsTree() && reserved.IsZero() {
+			reserved = t.ID
+			continue
+		}
+		e := Entry{Kind: kindOf(t.Mode)}
+		if e.Name, err = unescapeName(t.Name, e.Kind); err != nil {
+			return nil, reserved, err
+		}
+		if e.Kind == Dir {
+			e.Tree = t.ID
+		} else {
+			e.Blob = t.ID
+		}
+		e.Mode = uint32(t.Mode) // until the metadata is here
+		d.Entries = append(d.Entries, e)
+	}
+	if reserved.IsZero() {
+		return nil, reserved, ErrForeign
+	}
+	slices.SortFunc(d.Entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return d, reserved, nil
+}
+
+func kindOf(m GitMode) Kind {
+	switch m {
+	case GitTree:
+		return Dir
+	case GitSymlink:
+		return Symlink
+	}
+	return File
+}
+
+func decodeReserved(r Source, d *Directory, git []TreeEntry) error {
+	var seen int
+	for _, t := range git {
+		switch {
+		case t.Name == metaName && t.Mode != GitExecutable && t.Mode != GitSymlink && seen == 0:
+			if err := decodeMeta(r, d.Entries, t); err != nil {
+				return err
+			}
+			seen++
+		case t.Name == optionsName && t.Mode == GitFile:
+			options, err := r.ReadBlob(t.ID, MaxOptions)
+			if err != nil {
+				return err
+			}
+			d.Options = append([]byte{}, options...)
+		default:
+			return invalid("unknown entry %q in %s", t.Name, ReservedName)
+		}
+	}
+	if seen == 0 {
+		return invalid("no metadata in %s", ReservedName)
+	}
+	return nil
+}
