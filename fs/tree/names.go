@@ -1,0 +1,204 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Remove empties a slot that is not a directory. What was in it goes only if
+// it was still as expected, without a writer, after it had left the slot.
+// ErrChanged, ErrBusy: the slot is as it was.
+func (t *Tree) Remove(path string, want Expect) error {
+	const op = "remove"
+	dir, name, err := t.openParent(op, path)
+	if err != nil {
+		return err
+	}
+	defer dir.Release()
+	defer t.Lock(dir.Key())()
+	if err := t.remove(dir, name, want); err != nil {
+		return t.fail(op, path, err)
+	}
+	t.notify(func(n Notifier) {
+		n.Changed(dir.Key(), name)
+		if want.info.Nlink > 1 {
+			n.Attr(want.info.Key)
+		}
+	})
+	return nil
+}
+
+func (t *Tree) remove(dir *DirRef, name string, want Expect) error {
+	if want.absent || want.info.IsDir() {
+		return fmt.Errorf("only what is no directory is removed: %w", ErrChanged)
+	}
+	g, err := t.hold(dir, name, want)
+	if err != nil {
+		return err
+	}
+	defer g.release()
+	temp := t.reserve() + swapSuffix
+	defer t.forgetTemp(temp)
+	if err := unix.Renameat(dir.FD(), name, dir.FD(), temp); err != nil {
+		if err == unix.ENOENT {
+			err = ErrChanged
+		}
+		return err
+	}
+	if err := t.displaced(dir, temp, want, g); err != nil {
+		// An occupied slot is somebody's newer file: then this stays beside it.
+		return errors.Join(err, t.renameNew(dir.FD(), temp, dir.FD(), name))
+	}
+	return t.retire(dir, temp, want)
+}
+
+// retire deletes what was displaced from a slot.
+func (t *Tree) retire(dir *DirRef, temp string, _ Expect) error {
+	return unix.Unlinkat(dir.FD(), temp, 0)
+}
+
+// Mkdir makes a directory with exactly that mode and the parent's owner.
+// ErrChanged: the slot is not empty.
+func (t *Tree) Mkdir(path string, mode uint32) (Info, error) {
+	const op = "make directory"
+	dir, name, err := t.openParent(op, path)
+	if err != nil {
+		return Info{}, err
+	}
+	defer dir.Release()
+	defer t.Lock(dir.Key())()
+	err = unix.Mkdirat(dir.FD(), name, 0o700)
+	if err == unix.EEXIST {
+		err = ErrChanged
+	}
+	if err != nil {
+		return Info{}, t.fail(op, path, err)
+	}
+	t.notify(func(n Notifier) { n.Changed(dir.Key(), name) })
+	info, err := t.finishDir(dir, name, mode)
+	return info, t.fail(op, path, err)
+}
+
+func (t *Tree) finishDir(dir *DirRef, name string, mode uint32) (Info, error) {
+	fd, err := t.openBelow(dir.FD(), name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return Info{}, err
+	}
+	defer unix.Close(fd)
+	if err := giveTo(fd, "", unix.AT_EMPTY_PATH, dir, nil); err != nil {
+		return Info{}, err
+	}
+	if err := unix.Fchmod(fd, mode); err != nil {
+		return Info{}, err
+	}
+	return StatFD(fd)
+}
+
+// Rmdir removes an empty directory. ErrNotEmpty, ErrChanged.
+func (t *Tree) Rmdir(path string, want Expect) error {
+	const op = "remove directory"
+	dir, name, err := t.openParent(op, path)
+	if err != nil {
+		return err
+	}
+	defer dir.Release()
+	defer t.Lock(dir.Key())()
+	err = t.compare(dir, name, want)
+	if err == nil {
+		err = unix.Unlinkat(dir.FD(), name, unix.AT_REMOVEDIR)
+	}
+	if err != nil {
+		return t.fail(op, path, err)
+	}
+	t.ForgetDir(want.info.Key)
+	t.notify(func(n Notifier) { n.Changed(dir.Key(), name) })
+	return nil
+}
+
+// Rename moves what is in one slot, which may be open for writing, to another
+// slot, which must be empty. ErrChanged: the first is not as expected or the
+// second not empty; both are as they were.
+func (t *Tree) Rename(from, to string, want Expect) (Info, error) {
+	const op = "rename"
+	src, fromName, err := t.openParent(op, from)
+	if err != nil {
+		return Info{}, err
+	}
+	defer src.Release()
+	dst, toName, err := t.openParent(op, to)
+	if err != nil {
+		return Info{}, err
+	}
+	defer dst.Release()
+	defer t.Lock2(src.Key(), dst.Key())()
+	info, err := t.rename(src, fromName, dst, toName, want)
+	if err != nil {
+		return Info{}, t.fail(op, from, err)
+	}
+	t.notify(func(n Notifier) { n.Moved(src.Key(), fromName, dst.Key(), toName, info.Key) })
+	return info, nil
+}
+
+func (t *Tree) rename(src *DirRef, from string, dst *DirRef, to string, want Expect) (Info, error) {
+	if want.absent {
+		return Info{}, fmt.Errorf("nothing to rename: %w", ErrChanged)
+	}
+	if err := t.compare(src, from, want); err != nil {
+		return Info{}, err
+	}
+	if err := t.renameNew(src.FD(), from, dst.FD(), to); err != nil {
+		if err == unix.EEXIST || err == unix.ENOENT {
+			err = ErrChanged
+		}
+		return Info{}, err
+	}
+	now, err := t.statAt(dst.FD(), to)
+	if err == nil && now.Key != want.info.Key {
+		err = ErrChanged
+	}
+	if err != nil {
+		return Info{}, errors.Join(err, t.renameNew(dst.FD(), to, src.FD(), from))
+	}
+	if !want.sameContent(now) { // written to meanwhile: the next look shall differ
+		now.Size, now.Mtime, now.Ctime = want.info.Size, want.info.Mtime, want.info.Ctime
+	}
+	return now, nil
+}
+
+// Symlink fills an empty slot with a symlink; mtime is in ns since 1970.
+// ErrChanged: the slot is not empty.
+func (t *Tree) Symlink(target, path string, mtime int64) (Info, error) {
+	dir, _, err := split(path)
+	if err != nil {
+		return Info{}, fmt.Errorf("symlink: %w", err)
+	}
+	tmp, err := t.NewTempSymlink(dir, target, mtime, nil)
+	if err != nil {
+		return Info{}, err
+	}
+	return t.placeOrDiscard(tmp, path)
+}
+
+// Link fills an empty slot with another name of a file. ErrChanged: the file
+// is not as expected, or the slot not empty.
+func (t *Tree) Link(from, to string, want Expect) (Info, error) {
+	dir, _, err := split(to)
+	if err != nil {
+		return Info{}, fmt.Errorf("link: %w", err)
+	}
+	tmp, err := t.NewTempLink(dir, from, want)
+	if err != nil {
+		return Info{}, err
+	}
+	return t.placeOrDiscard(tmp, to)
+}
+
+func (t *Tree) placeOrDiscard(tmp *Temp, path string) (Info, error) {
+	info, err := t.Place(tmp, path, Absent())
+	if err != nil {
+		return Info{}, errors.Join(err, tmp.Discard())
+	}
+	return info, nil
+}

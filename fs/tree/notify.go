@@ -1,0 +1,31 @@
+package tree
+
+import "github.com/silvermirror/smfs/journal"
+
+// Notifier hears of what this package changed, so that the kernel's caches of
+// a mount can be dropped. It is called with slot locks held, in the order of
+// the changes: it must only queue.
+type Notifier interface {
+	// Changed: the slot was filled, replaced or emptied.
+	Changed(dir journal.FileKey, name string)
+	// Attr: mode, times, link count or extended attributes changed.
+	Attr(key journal.FileKey)
+	// Moved: the inode went from one slot to another, empty one.
+	Moved(fromDir journal.FileKey, from string, toDir journal.FileKey, to string, key journal.FileKey)
+}
+
+// SetNotifier replaces the notifier; nil means none. Without a mount there is
+// nobody to tell.
+func (t *Tree) SetNotifier(n Notifier) {
+	if n == nil {
+		t.notifier.Store(nil)
+		return
+	}
+	t.notifier.Store(&n)
+}
+
+func (t *Tree) notify(tell func(Notifier)) {
+	if n := t.notifier.Load(); n != nil {
+		tell(*n)
+	}
+}

@@ -1,0 +1,59 @@
+package tree
+
+import (
+	"fmt"
+	"strings"
+)
+
+// TempPrefix begins the names of this package's temporaries. ReadDir and Scan
+// do not show them; whoever lists a directory by itself hides them too.
+const TempPrefix = ".smfs.tmp."
+
+const swapSuffix = ".swap"
+
+// IsTemp reports whether name is one of this package's temporaries.
+func IsTemp(name string) bool { return strings.HasPrefix(name, TempPrefix) }
+
+// CheckPath reports ErrPath unless path is "" or names joined by single
+// slashes, none of them "", "." or "..", without NUL.
+func CheckPath(path string) error {
+	if path == "" {
+		return nil
+	}
+	for name := range strings.SplitSeq(path, "/") {
+		if err := CheckName(name); err != nil {
+			return fmt.Errorf("path %q: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// CheckName reports ErrPath unless name can be one directory entry.
+func CheckName(name string) error {
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
+		return fmt.Errorf("name %q: %w", name, ErrPath)
+	}
+	return nil
+}
+
+// split cuts a path into its parent and its last name. The root has none.
+func split(path string) (parent, name string, err error) {
+	if path == "" {
+		return "", "", fmt.Errorf("the root itself: %w", ErrPath)
+	}
+	if err := CheckPath(path); err != nil {
+		return "", "", err
+	}
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 {
+		return "", path, nil
+	}
+	return path[:i], path[i+1:], nil
+}
+
+func join(dir, name string) string {
+	if dir == "" {
+		return name
+	}
+	return dir + "/" + name
+}

@@ -1,0 +1,80 @@
+package tree
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options of a Tree.
+type Options struct {
+	// Resource names the resource in messages.
+	Resource string
+	// Skip says which entries Scan leaves out, with all below. nil: none.
+	Skip func(path string, dir bool) bool
+	// Problem, where set, is told by Scan of each path it could not look at.
+	Problem func(path string, err error)
+	// plainRename does without RENAME_EXCHANGE and RENAME_NOREPLACE, as some
+	// filesystems must.
+	plainRename bool
+	// DirFDs bounds the directory fds kept open by DirByKey; 0 means 256.
+	DirFDs int
+}
+
+// Tree is one resource's backing directory.
+type Tree struct {
+	o      Options
+	rootFD int
+	mount  mountID
+	beside bool // openat2 is missing: walk a component at a time
+
+	slots    slotLocks
+	dirs     dirCache
+	notifier atomic.Pointer[Notifier]
+
+	mu    sync.Mutex // guards temps and stale; taken after slot locks, held for no call
+	temps map[string]bool
+	stale map[string]bool // paths of other processes' temps that scans have met; nil: no scan yet
+}
+
+// Open makes a Tree of the directory that dirfd (O_PATH will do) refers to.
+// dirfd stays the caller's. Call it before mounting over the directory, or
+// with an fd from before.
+func Open(dirfd int, o Options) (*Tree, error) {
+	if o.DirFDs <= 0 {
+		o.DirFDs = 256
+	}
+	fd, err := unix.Openat(dirfd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open root of %q: %w", o.Resource, err)
+	}
+	t := &Tree{o: o, rootFD: fd, temps: make(map[string]bool)}
+	t.dirs.init(o.DirFDs)
+	if t.mount, err = mountOf(fd); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("stat root of %q: %w", o.Resource, err)
+	}
+	t.beside = !haveOpenat2(fd)
+	return t, nil
+}
+
+// Close releases all fds but those of DirRefs, Files and Temps in use, which
+// their owners release. Call it once, when nobody uses the Tree any more.
+func (t *Tree) Close() error {
+	t.dirs.close()
+	return unix.Close(t.rootFD)
+}
+
+// RootFD is the root's own fd, readable, for fstatfs and the like. It is
+// valid until Close.
+func (t *Tree) RootFD() int { return t.rootFD }
+
+// SyncFS writes the whole filesystem that holds the root to stable storage.
+func (t *Tree) SyncFS() error {
+	if err := unix.Syncfs(t.rootFD); err != nil {
+		return fmt.Errorf("sync filesystem of %q: %w", t.o.Resource, err)
+	}
+	return nil
+}
