@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/silvermirror/smfs/backend"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) mountCommand() *cobra.Command {
+	var o mountOptions
+	var foreground bool
+	c := &cobra.Command{
+		Use:   "mount [DIR]",
+		Short: "Mount a mirror over its own directory",
+		Long: `Mount the mirror at DIR over its own directory, and return once it serves; a
+daemon in the background goes on. From then on every change in it is journaled,
+committed and carried to the peers. A DIR that is no mirror becomes one, as by
+"smfs init". The mount of a daemon that died is cleaned up first.
+
+The daemon writes its log to DIR/.silvermirror/smfs.log.`,
+		Example: `  smfs mount ~/mirror
+  smfs mount --foreground /srv/mirror       for a service manager`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: directories,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if foreground {
+				return a.mountForeground(cmd.Context(), args, &o)
+			}
+			return a.mountInBackground(cmd.Context(), args, &o)
+		},
+	}
+	flags := c.Flags()
+	flags.BoolVar(&foreground, "foreground", false, "stay in the foreground, log to standard error")
+	flags.BoolVar(&o.NoPassthrough, "no-passthrough", false, "move all data through the daemon, as is done without root")
+	flags.BoolVar(&o.AllowOther, "allow-other", false, "let other users in (needs user_allow_other in /etc/fuse.conf)")
+	return c
+}
+
+// mountInBackground starts a daemon that mounts.
+func (a *app) mountInBackground(ctx context.Context, args []string, o *mountOptions) error {
+	m, err := a.prepareMount(args)
+	if err != nil {
+		return err
+	}
+	argv := append(m.flags(), "mount", "--foreground")
+	if o.NoPassthrough {
+		argv = append(argv, "--no-passthrough")
+	}
+	if o.AllowOther {
+		argv = append(argv, "--allow-other")
+	}
+	return a.spawn(ctx, m, append(argv, m.base))
+}
+
+// mountForeground mounts in this process, be it the daemon or one that a
+// service manager started.
+func (a *app) mountForeground(ctx context.Context, args []string, o *mountOptions) error {
+	ready := takeReadiness()
+	m, err := a.prepareMount(args)
+	if err != nil {
+		ready.report(err)
+		return err
+	}
+	d := &daemon{app: a, mirror: m, mount: o, ready: ready, log: newLog(a.stderr)}
+	return d.run(ctx)
+}
+
+// prepareMount finds or makes the mirror and sees that nothing is in the way.
+func (a *app) prepareMount(args []string) (*mirror, error) {
+	if err := checkFuse(); err != nil {
+		return nil, err
+	}
+	dir, err := a.mountDir(args)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.checkHome(dir); err != nil {
+		return nil, err
+	}
+	socket, err := mountedSocket(dir)
+	if errors.Is(err, errStale) {
+		a.warn("cleaning up the mount of a daemon that died at %s", clean(dir))
+		err = detach(dir)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m := &mirror{base: dir}
+	if socket != "" {
+		return nil, mountedError(m)
+	}
+	n, created, err := a.createMirror(dir, "")
+	if err != nil {
+		return nil, err
+	}
+	if created {
+		a.warn("made %s a mirror, node %s", clean(dir), n.Name)
+	}
+	return a.withConfig(m)
+}
+
+// mountDir is the directory to mount: the argument, or the mirror that the
+// global flags or the working directory lead to.
+func (a *app) mountDir(args []string) (string, error) {
+	named := a.dir
+	if len(args) > 0 {
+		named = args[0]
+	}
+	if named != "" {
+		return a.abs(named)
+	}
+	m, err := a.locate()
+	if err != nil {
+		return "", err
+	}
+	return m.base, nil
+}
+
+// checkHome refuses to mount over the user's home directory or one above it:
+// sshd could no longer read authorized_keys, nor a shell its profile, when the
+// daemon does not run.
+func (a *app) checkHome(dir string) error {
+	home := a.env("HOME")
+	if home == "" {
+		return nil
+	}
+	_, covers := below(dir, filepath.Clean(home))
+	if !covers && !sameDir(dir, home) {
+		return nil
+	}
+	return backend.WithHint(fmt.Errorf("mount over %s, the home directory or one above it: %w", dir, backend.ErrRefused),
+		"choose a directory in it: `smfs mount "+filepath.Join(home, "mirror")+"`")
+}
+
+// checkFuse says what to install where FUSE is missing.
+func checkFuse() error {
+	const hint = "install fuse3 (on Debian and Ubuntu: apt-get install fuse3); in a container, let it have /dev/fuse"
+	if _, err := os.Stat("/dev/fuse"); err != nil {
+		return backend.WithHint(fmt.Errorf("/dev/fuse: %w", errMissing), hint)
+	}
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	if _, err := exec.LookPath("fusermount3"); err != nil {
+		return backend.WithHint(fmt.Errorf("fusermount3: %w", errMissing), hint)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/backend/control"
+	"github.com/spf13/cobra"
+)
+
+// withEngine locates the mirror, reaches its engine and runs fn.
+func (a *app) withEngine(ctx context.Context, paths []string, fn func(m *mirror, c *control.Client) error) error {
+	m, err := a.locate(paths...)
+	if err != nil {
+		return err
+	}
+	c, err := a.connect(ctx, m)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return fn(m, c)
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	return a.withJSON(&cobra.Command{
+		Use:   "status",
+		Short: "Show the mirror, its resources and its peers",
+		Long: `Show whether the mirror is mounted, what waits to be committed, and how far each
+peer is. It waits for nothing.`,
+		Example: `  smfs status
+  smfs status --json | jq '.resources[].pending'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withEngine(cmd.Context(), nil, func(_ *mirror, c *control.Client) error {
+				s, err := c.Status(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(s)
+				}
+				return a.printStatus(s)
+			})
+		},
+	})
+}
+
+func (a *app) printStatus(s *backend.Status) error {
+	a.say("mirror  %s (%s)", clean(s.Mirror), howServed(s))
+	a.say("node    %s, key %s", clean(s.Node.Name), clean(s.Node.ID))
+	a.say("start   %s", howStarted(s.LastStart))
+	a.say("")
+	rows := [][]string{{"RESOURCE", "FILES", "PENDING", "CONFLICTS", "STORE", "HEAD"}}
+	for _, r := range s.Resources {
+		rows = append(rows, []string{r.Name, fmt.Sprint(r.Files), fmt.Sprint(r.Pending), fmt.Sprint(r.Conflicts),
+			size(r.StoreBytes), orDash(short(r.Head))})
+	}
+	if err := a.table(rows); err != nil {
+		return err
+	}
+	for _, r := range s.Resources {
+		a.printNotes(r)
+	}
+	if len(s.Peers) == 0 {
+		return nil
+	}
+	a.say("")
+	return a.printPeers(s.Peers)
+}
+
+// printNotes prints what a person should know about a resource.
+func (a *app) printNotes(r backend.ResourceStatus) {
+	if r.Problem != "" {
+		a.say("%s: %s", clean(r.Name), clean(r.Problem))
+	}
+	for _, p := range r.Local {
+		a.say("%s: stays on this machine: %s", clean(r.Name), clean(p))
+	}
+	for _, p := range r.Waiting {
+		a.say("%s: a newer version waits until it is closed: %s", clean(r.Name), clean(p))
+	}
+}
+
+func (a *app) printPeers(peers []backend.PeerStatus) error {
+	rows := [][]string{{"PEER", "STATE", "BEHIND", "URL"}}
+	for _, p := range peers {
+		rows = append(rows, []string{p.Name, p.State, behind(p.Resources), p.URL})
+	}
+	if err := a.table(rows); err != nil {
+		return err
+	}
+	for _, p := range peers {
+		if p.Error != "" {
+			a.say("%s: %s", clean(p.Name), clean(p.Error))
+		}
+		for _, t := range p.Transfers {
+			a.say("%s: %s  %s of %s, %s/s", clean(p.Name), clean(t.Path), size(t.Bytes), size(t.Total), size(t.Rate))
+		}
+	}
+	return nil
+}
+
+// behind lists the resources in which a peer lacks something.
+func behind(resources []backend.PeerResourceStatus) string {
+	var late []string
+	for _, r := range resources {
+		if r.Behind > 0 {
+			late = append(late, fmt.Sprintf("%s: %d", r.Name, r.Behind))
+		}
+	}
+	return orDash(strings.Join(late, ", "))
+}
+
+func howServed(s *backend.Status) string {
+	switch {
+	case !s.Mounted:
+		return fmt.Sprintf("not mounted, engine %d", s.PID)
+	case s.Passthrough:
+		return fmt.Sprintf("mounted with passthrough, daemon %d", s.PID)
+	}
+	return fmt.Sprintf("mounted, daemon %d", s.PID)
+}
+
+func howStarted(s backend.StartStatus) string {
+	how := "after a clean end"
+	if !s.Clean {
+		how = "after an unclean end"
+	}
+	return fmt.Sprintf("%s; %d files scanned, %d journal records replayed", how, s.Scanned, s.Replayed)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/backend/control"
+	"github.com/spf13/cobra"
+)
+
+func (a *app) umountCommand() *cobra.Command {
+	var lazy bool
+	c := &cobra.Command{
+		Use:     "umount [DIR]",
+		Aliases: []string{"unmount"},
+		Short:   "Commit what is journaled, unmount and end the daemon",
+		Long: `Commit what is journaled, unmount the mirror at DIR and end its daemon; the
+plain files stay at their paths. It returns when another process may have the
+mirror. Without a mount it ends an engine that runs in the background.`,
+		Example: `  smfs umount ~/mirror
+  smfs umount --lazy ~/mirror               although files in it are open`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: directories,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.umount(cmd.Context(), args, lazy)
+		},
+	}
+	c.Flags().BoolVar(&lazy, "lazy", false, "detach now, even from under open files")
+	return c
+}
+
+func (a *app) umount(ctx context.Context, args []string, lazy bool) error {
+	dir, err := a.mountDir(args)
+	if err != nil {
+		return err
+	}
+	if _, err := mountedSocket(dir); errors.Is(err, errStale) {
+		a.warn("the daemon of %s had died; its mount is cleaned up", clean(dir))
+		return detach(dir)
+	}
+	m, err := a.mirrorAt(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.Chdir("/"); err != nil { // not to be what keeps it busy
+		return err
+	}
+	mounted, err := a.endEngine(ctx, m, lazy)
+	if errors.Is(err, errNoEngine) {
+		return backend.WithHint(fmt.Errorf("%s is %w", m.base, errNotMounted), "the files there are plain files; `smfs mount "+m.base+"` mounts")
+	}
+	if err == nil && !mounted {
+		a.warn("%s was not mounted; its engine in the background has ended", clean(m.base))
+	}
+	return err
+}
+
+// endEngine asks the engine to end and waits until it has. It reports whether
+// there was a mount.
+func (a *app) endEngine(ctx context.Context, m *mirror, lazy bool) (mounted bool, err error) {
+	c, err := a.connectRunning(ctx, m)
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	mounted = c.Hello().Mounted
+	if err := c.Shutdown(ctx, control.ShutdownOptions{Lazy: lazy}); err != nil && !control.Unavailable(err) {
+		return mounted, err
+	}
+	return mounted, awaitEnd(ctx, m)
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/backend/control"
+	"github.com/silvermirror/smfs/backend/node"
+)
+
+const (
+	// connectTime bounds the wait for an engine that starts or ends.
+	connectTime = 30 * time.Second
+	// connectPoll is how often such an engine is looked at.
+	connectPoll = 10 * time.Millisecond
+)
+
+// errNoEngine says that no process has the mirror.
+var errNoEngine = errors.New("no engine is running")
+
+// connect reaches the engine of the mirror, starting one without a mount if
+// none runs. The caller closes the client.
+func (a *app) connect(ctx context.Context, m *mirror) (*control.Client, error) {
+	return a.reach(ctx, m, func() error { return a.spawnEngine(ctx, m) })
+}
+
+// connectRunning reaches the engine of the mirror, and fails with errNoEngine
+// if none runs.
+func (a *app) connectRunning(ctx context.Context, m *mirror) (*control.Client, error) {
+	return a.reach(ctx, m, func() error { return errNoEngine })
+}
+
+// reach tries until an engine answers; absent is called when there is none.
+func (a *app) reach(ctx context.Context, m *mirror, absent func() error) (*control.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	tick := time.NewTicker(connectPoll)
+	defer tick.Stop()
+	for {
+		socket, err := findSocket(m)
+		if errors.Is(err, errNoEngine) {
+			if err = absent(); errors.Is(err, node.ErrLocked) {
+				err = nil // another process was faster
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		if socket != "" {
+			var c *control.Client
+			if c, err = control.Dial(ctx, socket); err == nil {
+				return c, nil
+			}
+			if errors.Is(err, control.ErrForeign) {
+				return nil, err
+			}
+		}
+		// Between two states: an engine starts or ends. Look again.
+		select {
+		case <-ctx.Done():
+			return nil, notAnswering(ctx, m, err)
+		case <-tick.C:
+		}
+	}
+}
+
+func notAnswering(ctx context.Context, m *mirror, last error) error {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return ctx.Err()
+	}
+	if last == nil {
+		last = errors.New("it has no socket")
+	}
+	return backend.WithHint(
+		fmt.Errorf("the engine of %s does not answer: %w: %w", m.base, backend.ErrUnreachable, last),
+		"look into "+m.state()+"/"+logName)
+}
+
+// findSocket returns the socket of the mirror's engine, "" while the engine
+// has none, errNoEngine where no process has the mirror.
+func findSocket(m *mirror) (string, error) {
+	socket, err := mountedSocket(m.base)
+	if err != nil || socket != "" {
+		return socket, err
+	}
+	holder, held, err := node.ReadHolder(m.state())
+	if err != nil {
+		return "", err
+	}
+	if !held {
+		return "", errNoEngine
+	}
+	return holder.Socket, nil
+}
+
+// awaitEnd returns when no process has the mirror any more.
+func awaitEnd(ctx context.Context, m *mirror) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTime)
+	defer cancel()
+	tick := time.NewTicker(connectPoll)
+	defer tick.Stop()
+	for {
+		_, held, err := node.ReadHolder(m.state())
+		if err != nil || !held {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the engine of %s to end: %w", m.base, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/backend/control"
+	"github.com/silvermirror/smfs/backend/node"
+	"github.com/silvermirror/smfs/config"
+	"golang.org/x/sys/unix"
+)
+
+// lockTime is how long an engine without a mount waits for the lock: a moment,
+// for a look at it by another process is as short.
+const lockTime = 500 * time.Millisecond
+
+// daemon is one process that has a mirror.
+type daemon struct {
+	app    *app
+	mirror *mirror
+	mount  *mountOptions // nil: no mount
+	idle   time.Duration // 0: never ends by itself
+	ready  readiness
+	log    *slog.Logger
+}
+
+// run takes the mirror, serves it until it is asked to end, and lets it go.
+func (d *daemon) run(ctx context.Context) (err error) {
+	defer func() { d.ready.report(err) }() // nothing is reported twice
+	// Opened before mounting: from then on the way to the plain files.
+	base, err := unix.Open(d.mirror.base, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", d.mirror.base, err)
+	}
+	defer unix.Close(base)
+	state := fmt.Sprintf("/proc/self/fd/%d/%s", base, node.StateDir)
+
+	lock, err := d.takeLock(ctx, state)
+	if err != nil {
+		return err
+	}
+	err = d.serve(ctx, engineOptions{
+		Base: base, Dir: d.mirror.base, State: state, Lock: lock, Mount: d.mount, Log: d.log,
+	})
+	if err != nil {
+		return errors.Join(err, lock.Abandon())
+	}
+	d.log.Info("ended")
+	return lock.Release()
+}
+
+// takeLock takes the mirror; for a mount, from an engine without one.
+func (d *daemon) takeLock(ctx context.Context, state string) (*node.Lock, error) {
+	if d.mount != nil {
+		if err := d.app.handOver(ctx, d.mirror); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, lockTime)
+	defer cancel()
+	return node.Take(ctx, state)
+}
+
+// serve runs the engine and its control socket. It returns nil after an end
+// that was asked for.
+func (d *daemon) serve(ctx context.Context, o engineOptions) (err error) {
+	if o.Node, err = node.Load(o.State); err != nil {
+		return err
+	}
+	if o.Config, err = config.Load(d.mirror.configFile()); err != nil {
+		return err
+	}
+	listener, err := control.Listen(control.SocketDirs(o.Node.Mirror, unix.Geteuid(), d.app.env))
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	o.Socket = listener.Addr().String()
+	eng, err := startEngine(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err = o.Lock.Announce(o.Socket, d.mount != nil); err == nil {
+		d.log.Info("serving", "mirror", o.Dir, "socket", o.Socket, "mounted", d.mount != nil)
+		d.ready.report(nil)
+		s := &served{daemon: d, engine: eng}
+		err = s.run(ctx, listenOptions{listener, o.Node.Mirror})
+	}
+	return errors.Join(err, eng.Close())
+}
+
+// handOver asks an engine without a mount to end, and waits until it has.
+func (a *app) handOver(ctx context.Context, m *mirror) error {
+	for {
+		c, err := a.connectRunning(ctx, m)
+		if errors.Is(err, errNoEngine) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		err = c.Shutdown(ctx, control.ShutdownOptions{Handover: true})
+		c.Close()
+		if err != nil && !control.Unavailable(err) {
+			return err
+		}
+		if err := awaitEnd(ctx, m); err != nil {
+			return err
+		}
+	}
+}
+
+// mountedError says that a mirror is mounted already.
+func mountedError(m *mirror) error {
+	return backend.WithHint(fmt.Errorf("%s is %w", m.base, errMounted), "`smfs status` shows it, `smfs umount` ends it")
+}

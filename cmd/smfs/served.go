@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+
+	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/backend/control"
+)
+
+// served is a running engine with its control socket.
+type served struct {
+	daemon  *daemon
+	engine  engine
+	stopped atomic.Bool // the engine was stopped on request
+}
+
+type listenOptions struct {
+	listener net.Listener
+	mirrorID string
+}
+
+// run answers until the engine was asked to end, was idle, its mount went
+// away, or ctx ended; then it stops the engine, unless the request did.
+func (s *served) run(ctx context.Context, o listenOptions) error {
+	serving, cancel := context.WithCancel(ctx)
+	defer cancel()
+	gone := make(chan struct{})
+	go func() { // the mount may be ended by others, as by umount(8)
+		defer close(gone)
+		select {
+		case <-s.engine.Done():
+			cancel()
+		case <-serving.Done():
+		}
+	}()
+	err := control.Serve(serving, o.listener, control.Options{
+		API:      s.engine,
+		Hello:    s.hello(o.mirrorID),
+		Session:  s.engine.Session,
+		Shutdown: s.shutdown,
+		Idle:     s.daemon.idle,
+		Busy:     s.engine.Busy,
+		Log:      s.daemon.log,
+	})
+	cancel()
+	<-gone
+	if s.stopped.Load() {
+		return err
+	}
+	if ctx.Err() != nil {
+		s.daemon.log.Info("asked to end by a signal")
+	}
+	// Nobody is left to be told that files are open: what can be is committed,
+	// the mount is detached, and its last user ends it.
+	if stopErr := s.engine.Stop(context.Background(), true); stopErr != nil {
+		return fmt.Errorf("stop the engine: %w", stopErr)
+	}
+	return err
+}
+
+func (s *served) hello(mirrorID string) control.Hello {
+	return control.Hello{
+		Version: versionString(), PID: os.Getpid(), Mirror: mirrorID,
+		Base: s.daemon.mirror.base, Mounted: s.daemon.mount != nil,
+	}
+}
+
+// shutdown is a client's request to end.
+func (s *served) shutdown(ctx context.Context, o control.ShutdownOptions) error {
+	if o.Handover && s.daemon.mount != nil {
+		return mountedError(s.daemon.mirror)
+	}
+	if err := s.engine.Stop(ctx, o.Lazy); err != nil {
+		return backend.WithHint(err, stopHint(err))
+	}
+	s.stopped.Store(true)
+	return nil
+}
+
+// stopHint keeps the engine's hint, or points to --lazy.
+func stopHint(err error) string {
+	if h := backend.Hint(err); h != "" {
+		return h
+	}
+	return "close what is in use, or `smfs umount --lazy` to detach now and end with the last user"
+}
