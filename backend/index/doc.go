@@ -1,0 +1,42 @@
+// Package index remembers what is on disk in one resource, as last committed
+// or applied: a node for every name, found by slot, FileID or FileKey.
+//
+// # Terms
+//
+// A slot is one name in one directory, the directory given by its FileID; so
+// renaming a directory moves one node and none of those below. A [Node] is
+// what a slot held. Pending paths are those whose newest version is not on disk
+// yet, each with the commit that the bytes on disk come from.
+//
+// # Bytes on disk
+//
+// One bbolt file. Buckets:
+//
+//	nodes      parent FileID (16) | name           -> node, see codec.go
+//	ids        FileID (16) | parent (16) | name    -> nothing
+//	keys       ino (8, BE) | gen (8, BE) | FileID  -> nothing
+//	tagged     parent (16) | name                  -> nothing; nodes with tags
+//	conflicts  parent (16) | name                  -> nothing; nodes with Conflict
+//	pending    path                                -> CommitID (20)
+//	meta       "format", "applied", "counts"
+//
+// Beside it, while it is open, lies FILE.open: the boot and the mount it was
+// opened in.
+//
+// # Concurrency
+//
+// One Update at a time, any number of Views beside it, each of which sees one
+// state. A goroutine must not begin one inside another. A Tx is for the one
+// goroutine and only until the function returns.
+//
+// # What survives a crash
+//
+// The file is written without syncing: all of it is in the store and on disk
+// anyway. The page cache survives the death of the process, so every finished
+// Update does; after a crash of the machine (FILE.open names another boot, or
+// another mount) pages may be missing, and Open says [ErrDamaged]. So do
+// Update and View when they meet bytes that make no sense. The owner then calls
+// [Remove] and builds the index anew.
+//
+// Read next: backend, which keeps the index in step with the store.
+package index

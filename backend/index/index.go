@@ -1,0 +1,233 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+var (
+	// ErrDamaged: the file cannot be trusted or is of a newer format. Remove
+	// it and build it anew.
+	ErrDamaged = errors.New("index is damaged")
+	// ErrLocked: another process has it open.
+	ErrLocked = errors.New("index is in use by another process")
+	// ErrInvalid: a name, id or kind that no node can have.
+	ErrInvalid = errors.New("invalid node")
+	// ErrExists: the slot, or the directory's id, is taken.
+	ErrExists = errors.New("already in the index")
+	// ErrNotFound: there is no such node.
+	ErrNotFound = errors.New("not in the index")
+	// ErrNotEmpty: the directory has children.
+	ErrNotEmpty = errors.New("directory has children in the index")
+	// ErrLoop: a directory cannot move below itself.
+	ErrLoop = errors.New("directory would be below itself")
+)
+
+const format = 1
+
+// mapSize is how much address space the file is mapped into at first: growing
+// beyond it waits for every View to end.
+const mapSize = 1 << 30
+
+// lockWait is how long Open waits for another process to let go.
+const lockWait = 2 * time.Second
+
+// Index is an open index. It is safe for concurrent use.
+type Index struct {
+	file    string
+	db      *bolt.DB
+	raw     *os.File // db's own, to be closed where db cannot be
+	damaged atomic.Bool
+}
+
+// Open opens or makes the index in file, making its directory. ErrDamaged,
+// ErrLocked.
+func Open(file string) (*Index, error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil, fmt.Errorf("open index: %w", err)
+	}
+	if err := checkMarker(file); err != nil {
+		return nil, fmt.Errorf("open index %s: %w", file, err)
+	}
+	ix := &Index{file: file}
+	err := guard(ix.open)
+	if err == nil {
+		err = writeMarker(file)
+	}
+	if err != nil {
+		ix.abandon()
+		return nil, fmt.Errorf("open index %s: %w", file, err)
+	}
+	return ix, nil
+}
+
+func (ix *Index) open() error {
+	db, err := bolt.Open(ix.file, 0o600, &bolt.Options{
+		Timeout:         lockWait,
+		NoSync:          true,
+		NoGrowSync:      true,
+		NoFreelistSync:  true,
+		NoStatistics:    true,
+		FreelistType:    bolt.FreelistMapType,
+		InitialMmapSize: mapSize,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flag, mode)
+			ix.raw = f
+			return f, err
+		},
+	})
+	switch {
+	case errors.Is(err, berrors.ErrTimeout):
+		return ErrLocked
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	case err != nil && isShort(ix.raw):
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	case err != nil:
+		return err
+	}
+	ix.db = db
+	return ix.check()
+}
+
+// isShort reports whether a file has bytes but not even bbolt's first pages.
+func isShort(f *os.File) bool {
+	if f == nil {
+		return false
+	}
+	st, err := f.Stat()
+	return err == nil && st.Size() > 0 && st.Size() < int64(4*os.Getpagesize())
+}
+
+// check makes the buckets of a new file, and looks at the format and length of
+// an old one.
+func (ix *Index) check() error {
+	var size int64
+	err := ix.db.View(func(btx *bolt.Tx) error {
+		size = btx.Size()
+		return checkFormat(btx)
+	})
+	if errors.Is(err, errNew) {
+		return ix.db.Update(makeBuckets)
+	}
+	if err != nil {
+		return err
+	}
+	st, err := ix.raw.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Size() < size {
+		return fmt.Errorf("file has %d bytes of %d: %w", st.Size(), size, ErrDamaged)
+	}
+	return nil
+}
+
+// guard turns a panic of bbolt and a fault in its mapping into ErrDamaged:
+// bbolt trusts the bytes it maps.
+func guard(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, r)
+		}
+	}()
+	return fn()
+}
+
+// Update calls fn with a writable transaction. If fn returns nil all of it
+// takes effect at once, else nothing.
+func (ix *Index) Update(fn func(*Tx) error) error { return ix.run(true, fn) }
+
+// View calls fn with a transaction for reading.
+func (ix *Index) View(fn func(*Tx) error) error { return ix.run(false, fn) }
+
+func (ix *Index) run(writable bool, fn func(*Tx) error) error {
+	if ix.damaged.Load() {
+		return fmt.Errorf("index %s: %w", ix.file, ErrDamaged)
+	}
+	var tx *Tx
+	err := guard(func() (err error) {
+		tx, err = ix.begin(writable)
+		return err
+	})
+	if err != nil {
+		return ix.failed(err)
+	}
+	done := false
+	defer func() {
+		if !done { // fn failed or panicked
+			_ = ix.failed(guard(tx.b.Rollback))
+		}
+	}()
+	if err := fn(tx); err != nil {
+		return ix.failed(err)
+	}
+	if tx.damage != nil {
+		return ix.failed(tx.damage)
+	}
+	if !writable {
+		return nil
+	}
+	if err := guard(tx.commit); err != nil {
+		return ix.failed(err)
+	}
+	done = true
+	return nil
+}
+
+// failed remembers damage: whatever comes after would make it worse.
+func (ix *Index) failed(err error) error {
+	if errors.Is(err, ErrDamaged) {
+		ix.damaged.Store(true)
+		return fmt.Errorf("index %s: %w", ix.file, err)
+	}
+	return err
+}
+
+// Close writes everything to stable storage, so that the next Open is fast and
+// trusts the file even after a reboot. Call it once.
+func (ix *Index) Close() error {
+	if ix.damaged.Load() {
+		ix.abandon()
+		return nil
+	}
+	err := guard(func() error {
+		ix.db.NoFreelistSync = false // saves the next Open a walk over all pages
+		if err := ix.db.Update(func(*bolt.Tx) error { return nil }); err != nil {
+			return err
+		}
+		return errors.Join(ix.db.Sync(), ix.db.Close())
+	})
+	if err != nil {
+		ix.abandon()
+		return fmt.Errorf("close index %s: %w", ix.file, err)
+	}
+	return removeMarker(ix.file)
+}
+
+// abandon closes the file under bbolt, which after a panic may never give its
+// own locks back; the mapping stays until the process ends.
+func (ix *Index) abandon() {
+	if ix.raw != nil {
+		_ = ix.raw.Close()
+	}
+}
+
+// Remove deletes an index that nobody has open; a missing one is no error.
+func Remove(file string) error {
+	for _, name := range []string{file, file + markerSuffix} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove index: %w", err)
+		}
+	}
+	return nil
+}

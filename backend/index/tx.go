@@ -1,0 +1,150 @@
+package index
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// The buckets, as in doc.go.
+const (
+	bucketNodes     = "nodes"
+	bucketIDs       = "ids"
+	bucketKeys      = "keys"
+	bucketTagged    = "tagged"
+	bucketConflicts = "conflicts"
+	bucketPending   = "pending"
+	bucketMeta      = "meta"
+
+	metaFormat  = "format"  // uint32, big-endian
+	metaApplied = "applied" // CommitID
+	metaCounts  = "counts"  // counts, three uvarints
+)
+
+var errNew = errors.New("index is new")
+
+// Tx is a transaction. Values it returns are copies and stay valid after it.
+// What it meets that makes no sense it reads as absent, and Update or View
+// then returns ErrDamaged whatever its function returned.
+type Tx struct {
+	b         *bolt.Tx
+	nodes     *bolt.Bucket
+	ids       *bolt.Bucket
+	keys      *bolt.Bucket
+	tagged    *bolt.Bucket
+	conflicts *bolt.Bucket
+	pending   *bolt.Bucket
+	meta      *bolt.Bucket
+
+	counts counts
+	dirty  bool // counts differ from what is stored
+	damage error
+}
+
+type counts struct {
+	files     uint64 // nodes that are no directories
+	conflicts uint64
+	pending   uint64
+}
+
+func makeBuckets(btx *bolt.Tx) error {
+	for _, name := range []string{bucketNodes, bucketIDs, bucketKeys, bucketTagged, bucketConflicts, bucketPending, bucketMeta} {
+		if _, err := btx.CreateBucket([]byte(name)); err != nil {
+			return fmt.Errorf("make bucket %s: %w", name, err)
+		}
+	}
+	return btx.Bucket([]byte(bucketMeta)).Put([]byte(metaFormat), binary.BigEndian.AppendUint32(nil, format))
+}
+
+// checkFormat says errNew of a file without buckets.
+func checkFormat(btx *bolt.Tx) error {
+	if k, _ := btx.Cursor().First(); k == nil {
+		return errNew
+	}
+	meta := btx.Bucket([]byte(bucketMeta))
+	if meta == nil {
+		return fmt.Errorf("no bucket %s: %w", bucketMeta, ErrDamaged)
+	}
+	v := meta.Get([]byte(metaFormat))
+	if len(v) != 4 || binary.BigEndian.Uint32(v) != format {
+		return fmt.Errorf("format %x, not %d: %w", v, format, ErrDamaged)
+	}
+	return nil
+}
+
+func (ix *Index) begin(writable bool) (*Tx, error) {
+	b, err := ix.db.Begin(writable)
+	if err != nil {
+		return nil, fmt.Errorf("begin transaction of index: %w", err)
+	}
+	tx := &Tx{b: b}
+	if err := tx.load(); err != nil {
+		return nil, errors.Join(err, b.Rollback())
+	}
+	return tx, nil
+}
+
+func (tx *Tx) load() error {
+	for name, bucket := range map[string]**bolt.Bucket{
+		bucketNodes: &tx.nodes, bucketIDs: &tx.ids, bucketKeys: &tx.keys, bucketTagged: &tx.tagged,
+		bucketConflicts: &tx.conflicts, bucketPending: &tx.pending, bucketMeta: &tx.meta,
+	} {
+		if *bucket = tx.b.Bucket([]byte(name)); *bucket == nil {
+			return fmt.Errorf("no bucket %s: %w", name, ErrDamaged)
+		}
+	}
+	// Nodes of one directory and inodes made together come in order.
+	tx.nodes.FillPercent, tx.keys.FillPercent = 0.8, 0.8
+	v := tx.meta.Get([]byte(metaCounts))
+	if v == nil {
+		return nil
+	}
+	r := reader{b: v}
+	tx.counts = counts{files: r.uvarint(), conflicts: r.uvarint(), pending: r.uvarint()}
+	if r.bad || len(r.b) != 0 {
+		return fmt.Errorf("counts %x: %w", v, ErrDamaged)
+	}
+	return nil
+}
+
+func (tx *Tx) commit() error {
+	if tx.dirty {
+		v := binary.AppendUvarint(nil, tx.counts.files)
+		v = binary.AppendUvarint(v, tx.counts.conflicts)
+		v = binary.AppendUvarint(v, tx.counts.pending)
+		if err := tx.meta.Put([]byte(metaCounts), v); err != nil {
+			return fmt.Errorf("store counts of index: %w", err)
+		}
+	}
+	if err := tx.b.Commit(); err != nil {
+		return fmt.Errorf("commit transaction of index: %w", err)
+	}
+	return nil
+}
+
+// try runs one access to the file. Damage stays with the Tx.
+func (tx *Tx) try(fn func() error) error {
+	if tx.damage != nil {
+		return tx.damage
+	}
+	err := guard(fn)
+	if errors.Is(err, ErrDamaged) {
+		tx.damage = err
+	}
+	return err
+}
+
+// add changes a count; going below zero is damage.
+func (tx *Tx) add(count *uint64, delta int) error {
+	if delta == 0 {
+		return nil
+	}
+	if delta < 0 && *count < uint64(-delta) {
+		return fmt.Errorf("count below zero: %w", ErrDamaged)
+	}
+	*count += uint64(delta)
+	tx.dirty = true
+	return nil
+}
