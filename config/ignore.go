@@ -63,6 +63,12 @@ func (ig *Ignore) Match(path string, dir bool) bool {
 			return true
 		}
 	}
+	return ig.MatchChild(path, dir)
+}
+
+// MatchChild is Match for a path whose parent is known not to be ignored, as in
+// a walk from the root: the parents are not looked at again.
+func (ig *Ignore) MatchChild(path string, dir bool) bool {
 	return path != "" && ig.decide(path, dir)
 }
 
