@@ -1,0 +1,57 @@
+# smfs: `make mount DIR=~/mirror` and `make test` are all that is needed; both
+# install what is missing on a Debian or Ubuntu machine that has Go.
+
+GO        ?= go
+PREFIX    ?= /usr/local
+TOOLS     := $(GO) tool -modfile=tools/go.mod
+# git may refuse to describe a checkout that belongs to another user.
+BUILDVCS  := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+# Enough for a loaded machine of two cores; a test that hangs still ends.
+TIMEOUT   ?= 20m
+
+.DEFAULT_GOAL := build
+.PHONY: build install mount test lint check bench soak clean need-mount need-test
+
+build:
+	$(GO) build -buildvcs=$(BUILDVCS) -o bin/smfs ./cmd/smfs
+
+install: build
+	install -D -m 0755 bin/smfs $(DESTDIR)$(PREFIX)/bin/smfs
+
+# Build, and mount the mirror DIR, which is made if need be.
+mount: need-mount build
+	@test -n "$(DIR)" || { echo 'usage: make mount DIR=~/mirror' >&2; exit 2; }
+	bin/smfs mount $(DIR)
+
+# Everything: lint, then every test, with the race detector.
+test: need-test lint
+	$(GO) test -race -timeout $(TIMEOUT) ./...
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w needed:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(TOOLS) staticcheck ./...
+	$(TOOLS) depguard ./...
+
+# Figures. BENCH selects benchmarks by a regular expression.
+BENCH ?= .
+bench:
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 2h ./...
+
+# The tests that take rounds or time, for as long as SMFS_SOAK says (10m, 8h).
+SMFS_SOAK ?= 10m
+soak: need-test
+	SMFS_SOAK=$(SMFS_SOAK) $(GO) test -count=1 -timeout 24h -run Soak ./...
+
+need-mount:
+	@./.ci/need fusermount3=fuse3
+
+# gcc and libc6-dev are what the race detector needs.
+need-test:
+	@./.ci/need fusermount3=fuse3 sshd=openssh-server ssh=openssh-client git=git \
+		sqlite3=sqlite3 setfattr=attr rsync=rsync gcc=gcc /usr/include/stdlib.h=libc6-dev
+	@./.ci/fuse-device
+
+clean:
+	rm -rf bin
