@@ -31,7 +31,7 @@ func Dial(ctx context.Context, socket string) (*Client, error) {
 		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return dialSocket(ctx, socket) },
 		DisableCompression: true,
 	}}
-	body, err := c.send(ctx, http.MethodGet, "hello", nil)
+	body, err := c.send(ctx, http.MethodGet, "hello", none{})
 	if err == nil {
 		err = readAnswer(body, &c.hello)
 	}
@@ -51,9 +51,6 @@ func (c *Client) Close() { c.web.CloseIdleConnections() }
 // send makes one request. The caller closes the body it returns.
 func (c *Client) send(ctx context.Context, method, name string, in any) (io.ReadCloser, error) {
 	data, err := marshal(in)
-	if in == nil {
-		data, err = nil, nil
-	}
 	if err != nil {
 		return nil, err
 	}
