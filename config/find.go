@@ -72,7 +72,7 @@ func findAbove(dir string) (string, error) {
 			return "", err
 		}
 		if found {
-			return file, checkOwner(file)
+			return file, checkOwner(file, os.Geteuid())
 		}
 		if dir == filepath.Dir(dir) {
 			break
@@ -117,14 +117,14 @@ func isFile(file string) (bool, error) {
 	return info.Mode().IsRegular(), nil
 }
 
-// checkOwner lets pass what belongs to this user or to root.
-func checkOwner(file string) error {
+// checkOwner lets pass what belongs to the user euid or to root.
+func checkOwner(file string, euid int) error {
 	info, err := os.Stat(file)
 	if err != nil {
 		return fmt.Errorf("find config: %w", err)
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
-	if ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+	if ok && st.Uid != 0 && int(st.Uid) != euid {
 		return fmt.Errorf("%w: %s (uid %d); name it with -c to use it", ErrOwner, file, st.Uid)
 	}
 	return nil

@@ -77,6 +77,31 @@ func TestFindNamed(t *testing.T) {
 	}
 }
 
+func TestCheckOwner(t *testing.T) {
+	file := filepath.Join(t.TempDir(), Name)
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	owner := os.Geteuid()
+	if owner == 0 { // root's files are trusted by all
+		if err := checkOwner(file, 1000); err != nil {
+			t.Errorf("a file of root: %v", err)
+		}
+		owner = 1000
+		if err := os.Chown(file, owner, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := checkOwner(file, owner); err != nil {
+		t.Errorf("an own file: %v", err)
+	}
+	for _, euid := range []int{0, owner + 1} {
+		if err := checkOwner(file, euid); !errors.Is(err, ErrOwner) {
+			t.Errorf("a file of user %d, seen by %d: %v, want ErrOwner", owner, euid, err)
+		}
+	}
+}
+
 func TestUserFiles(t *testing.T) {
 	env := func(name string) string {
 		return map[string]string{"HOME": "/h", "XDG_CONFIG_HOME": "not/absolute"}[name]

@@ -123,9 +123,7 @@ func classItem(set *[256]bool, s string) (rest string, err error) {
 }
 
 func classChar(s string) (c byte, rest string, err error) {
-	if strings.HasPrefix(s, `\`) {
-		s = s[1:]
-	}
+	s = strings.TrimPrefix(s, `\`)
 	if s == "" {
 		return 0, "", errClassOpen
 	}

@@ -111,7 +111,7 @@ func number(file, data string) (string, error) {
 
 func (n *numberer) add(line int, raw string) error {
 	s := strings.TrimSpace(raw)
-	indent := len(raw) - len(strings.TrimLeft(raw, " \t"))
+	indent := indentation(raw)
 	switch {
 	case s == "" || s[0] == ';' || s[0] == '#':
 		return nil
@@ -121,6 +121,22 @@ func (n *numberer) add(line int, raw string) error {
 		return n.header(line, s)
 	}
 	return n.keyed(line, indent, s)
+}
+
+// indentation is the column at which a line's text begins, tabs every eight.
+func indentation(raw string) int {
+	column := 0
+	for _, c := range []byte(raw) {
+		switch c {
+		case ' ':
+			column++
+		case '\t':
+			column += 8 - column%8
+		default:
+			return column
+		}
+	}
+	return column
 }
 
 func (n *numberer) header(line int, s string) error {

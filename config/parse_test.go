@@ -109,6 +109,13 @@ func TestInheritedListsAreNotShared(t *testing.T) {
 	}
 }
 
+func TestIndentation(t *testing.T) {
+	c := mustParse(t, testFile, "[docs]\n  ignore = a\n    b c\n\td\n  hosts = x\n  timeout = 1\n")
+	if r := c.Resource("docs"); strings.Join(r.Ignore, "|") != "a|b|c|d" || len(r.Hosts) != 1 {
+		t.Errorf("indented keys: %+v", r)
+	}
+}
+
 func TestBase(t *testing.T) {
 	t.Setenv("HOME", "/home/ann")
 	for _, tt := range []struct{ file, directory, want string }{
