@@ -58,6 +58,9 @@ func (c *content) unchanged() []object.Entry {
 func (m *merger) buildEntry(r *ref, path string) (e object.Entry, err error) {
 	n := r.of.end()
 	e = n.entry
+	if r.instead != nil && r.conflict.IsZero() && m.differs(*r.instead, r.slot) {
+		r.conflict, r.fresh = n.id, true
+	}
 	e.ID, e.Name, e.Conflict = n.id, r.name, r.conflict
 	if r.fresh {
 		if of := m.nodes[key{e.Conflict, false}]; of != nil {
@@ -74,6 +77,15 @@ func (m *merger) buildEntry(r *ref, path string) (e object.Entry, err error) {
 	}
 	e.Tree, err = m.buildDir(n.id, path+e.Name+"/")
 	return e, err
+}
+
+// differs tells two slots apart where uniting directories has not made them
+// one.
+func (m *merger) differs(a, b slot) bool {
+	if d := m.dir(a.dir); d != nil {
+		a.dir = d.end().id
+	}
+	return a != b
 }
 
 func sameDirectory(a, b *object.Directory) bool {

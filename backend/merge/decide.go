@@ -37,7 +37,7 @@ func (m *merger) decideFile(n *node) (aside *object.Entry) {
 	switch {
 	case a != nil && b != nil:
 		n.entry, aside = m.fields(n.first(base), a, b)
-		m.mergeSlots(n)
+		n.mergeSlots()
 	case a != nil:
 		m.oneSided(n, left)
 	case b != nil:
@@ -61,7 +61,7 @@ func (m *merger) oneSided(n *node, side int) {
 
 // mergeSlots merges the slots of a file as a set. A slot that both sides left,
 // for different new ones, is a disagreement: of these, only left's stay.
-func (m *merger) mergeSlots(n *node) {
+func (n *node) mergeSlots() {
 	var gone, common int
 	var onlyLeft, onlyRight []slot
 	for _, s := range n.spots[base] {
@@ -88,23 +88,20 @@ func (m *merger) mergeSlots(n *node) {
 	}
 	torn := max(0, min(gone-common, len(onlyLeft), len(onlyRight)))
 	for i, s := range onlyLeft {
-		m.place(n, s, i < torn)
-	}
-	for _, s := range onlyRight[torn:] {
-		m.place(n, s, false)
-	}
-	if len(n.refs) == 0 { // each side removed what the other kept
-		for _, s := range slices.Concat(n.spots[left], n.spots[right]) {
-			n.add(s.slot, s.entry.Conflict)
+		r := n.add(s, mergeConflict(n, s))
+		if i < torn {
+			r.instead = &onlyRight[i]
 		}
 	}
-}
-
-// place gives n a slot; torn says that the other side wanted another.
-func (m *merger) place(n *node, s slot, torn bool) {
-	r := n.add(s, mergeConflict(n, s))
-	if torn {
-		r.conflict, r.fresh = n.id, true
+	for _, s := range onlyRight[torn:] {
+		n.add(s, mergeConflict(n, s))
+	}
+	if len(n.refs) == 0 { // each side removed what the other kept
+		a, b := n.spots[left][0].slot, n.spots[right][0].slot
+		if compareSlots(b, a) < 0 {
+			a, b = b, a
+		}
+		n.add(a, mergeConflict(n, a)).instead = &b
 	}
 }
 
@@ -114,7 +111,7 @@ func (m *merger) decideDir(n *node) {
 	switch {
 	case a != nil && b != nil:
 		n.entry, _ = m.fields(n.first(base), a, b)
-		m.dirSlot(n)
+		n.mergeSlot()
 	case a != nil:
 		m.oneSidedDir(n, left)
 	case b != nil:
@@ -122,17 +119,18 @@ func (m *merger) decideDir(n *node) {
 	}
 }
 
-func (m *merger) dirSlot(n *node) {
+// mergeSlot merges the one slot of a directory.
+func (n *node) mergeSlot() {
 	a, b := n.spots[left][0].slot, n.spots[right][0].slot
-	o := a
-	if n.in(base) {
-		o = n.spots[base][0].slot
+	s, ok := a, a == b
+	if !ok && n.in(base) {
+		s, ok = pick(equal[slot], n.spots[base][0].slot, a, b)
 	}
-	if s, ok := pick(equal[slot], o, a, b); ok && (n.in(base) || a == b) {
-		m.place(n, s, false)
+	if ok {
+		n.add(s, mergeConflict(n, s))
 		return
 	}
-	m.place(n, a, true)
+	n.add(a, mergeConflict(n, a)).instead = &b
 }
 
 // oneSidedDir settles a directory that is new, or that the other side deleted.

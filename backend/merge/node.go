@@ -65,6 +65,7 @@ type ref struct {
 	of       *node
 	conflict object.FileID // Entry.Conflict
 	fresh    bool          // the conflict is of this merge
+	instead  *slot         // the other side moved it there; a conflict unless both turn out one
 }
 
 // node is a file, link or directory that at least one side changed, or that
