@@ -140,12 +140,19 @@ func (f *File) Quiet() (bool, error) {
 	case ErrBusy:
 		return false, nil
 	case errNoLease:
-		now, err := f.Stat()
-		same := Exactly(f.look).matches(now)
-		f.look = now
-		return err == nil && same, err
+		return f.twoLooks()
 	}
 	return false, f.wrap("lease", err)
+}
+
+func (f *File) twoLooks() (bool, error) {
+	now, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	same := Exactly(f.look).matches(now)
+	f.look = now
+	return same, nil
 }
 
 func (f *File) wrap(op string, err error) error {

@@ -109,6 +109,9 @@ func (t *Tree) Rmdir(path string, want Expect) error {
 	if err == nil {
 		err = unix.Unlinkat(dir.FD(), name, unix.AT_REMOVEDIR)
 	}
+	if err == unix.ENOTDIR {
+		err = ErrNotDirectory
+	}
 	if err != nil {
 		return t.fail(op, path, err)
 	}
@@ -161,10 +164,7 @@ func (t *Tree) rename(src *DirRef, from string, dst *DirRef, to string, want Exp
 	if err != nil {
 		return Info{}, errors.Join(err, t.renameNew(dst.FD(), to, src.FD(), from))
 	}
-	if !want.sameContent(now) { // written to meanwhile: the next look shall differ
-		now.Size, now.Mtime, now.Ctime = want.info.Size, want.info.Mtime, want.info.Ctime
-	}
-	return now, nil
+	return asExpected(now, want), nil
 }
 
 // Symlink fills an empty slot with a symlink; mtime is in ns since 1970.
@@ -184,15 +184,59 @@ func (t *Tree) Symlink(target, path string, mtime int64) (Info, error) {
 // Link fills an empty slot with another name of a file. ErrChanged: the file
 // is not as expected, or the slot not empty.
 func (t *Tree) Link(from, to string, want Expect) (Info, error) {
-	dir, _, err := split(to)
-	if err != nil {
-		return Info{}, fmt.Errorf("link: %w", err)
-	}
-	tmp, err := t.NewTempLink(dir, from, want)
+	const op = "link"
+	src, fromName, err := t.openParent(op, from)
 	if err != nil {
 		return Info{}, err
 	}
-	return t.placeOrDiscard(tmp, to)
+	defer src.Release()
+	dst, toName, err := t.openParent(op, to)
+	if err != nil {
+		return Info{}, err
+	}
+	defer dst.Release()
+	defer t.Lock2(src.Key(), dst.Key())()
+	info, err := t.link(src, fromName, dst, toName, want)
+	if err != nil {
+		return Info{}, t.fail(op, from, err)
+	}
+	t.notify(func(n Notifier) {
+		n.Changed(dst.Key(), toName)
+		n.Attr(info.Key)
+	})
+	return info, nil
+}
+
+func (t *Tree) link(src *DirRef, from string, dst *DirRef, to string, want Expect) (Info, error) {
+	if want.absent || want.info.IsDir() {
+		return Info{}, fmt.Errorf("only what is no directory is linked: %w", ErrChanged)
+	}
+	if err := t.compare(src, from, want); err != nil {
+		return Info{}, err
+	}
+	if err := unix.Linkat(src.FD(), from, dst.FD(), to, 0); err != nil {
+		if err == unix.EEXIST || err == unix.ENOENT {
+			err = ErrChanged
+		}
+		return Info{}, err
+	}
+	now, err := t.statAt(dst.FD(), to)
+	if err == nil && now.Key != want.info.Key {
+		err = errors.Join(ErrChanged, t.remove(dst, to, Exactly(now)))
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	return asExpected(now, want), nil
+}
+
+// asExpected makes an Info of what was written to meanwhile differ from the
+// next look at it.
+func asExpected(now Info, want Expect) Info {
+	if !want.sameContent(now) {
+		now.Size, now.Mtime, now.Ctime = want.info.Size, want.info.Mtime, want.info.Ctime
+	}
+	return now
 }
 
 func (t *Tree) placeOrDiscard(tmp *Temp, path string) (Info, error) {

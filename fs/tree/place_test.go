@@ -1,0 +1,317 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/silvermirror/smfs/journal"
+	"golang.org/x/sys/unix"
+)
+
+// bothRenames runs a test with and without the flags of renameat2.
+func bothRenames(t *testing.T, test func(t *testing.T, tr *Tree, dir string)) {
+	for name, plain := range map[string]bool{"renameat2": false, "plain": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			test(t, openTree(t, dir, Options{Resource: "test", plainRename: plain}, false), dir)
+			noTemps(t, dir)
+		})
+	}
+}
+
+func TestPlace(t *testing.T) {
+	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
+		tmp := must[*Temp](t)(tr.NewTemp("", 0o640, nil))
+		_, err := io.WriteString(tmp, "one")
+		check(t, err)
+		check(t, tmp.SetXattrs([]Xattr{{"user.k", "v"}}))
+		check(t, tmp.SetMtime(1234567890123456789))
+		check(t, tmp.Sync())
+		one := must[Info](t)(tr.Place(tmp, "f", Absent()))
+		if one.Perm() != 0o640 || one.Mtime != 1234567890123456789 || one.Size != 3 {
+			t.Errorf("placed %+v", one)
+		}
+		if got := must[[]Xattr](t)(tr.Xattrs("f")); len(got) != 1 || got[0] != (Xattr{"user.k", "v"}) {
+			t.Errorf("attributes %q", got)
+		}
+		if now := must[Info](t)(tr.Stat("f")); now != one {
+			t.Errorf("Place returned %+v, Stat %+v", one, now)
+		}
+
+		tmp = temp(t, tr, "", "two")
+		_, err = tr.Place(tmp, "f", Absent())
+		wantErr(t, err, ErrChanged)
+		if got := read(t, dir+"/f"); got != "one" {
+			t.Fatalf("a slot that was not empty now holds %q", got)
+		}
+		two := must[Info](t)(tr.Place(tmp, "f", Exactly(one))) // the same temp, tried again
+		if got := read(t, dir+"/f"); got != "two" {
+			t.Errorf("replaced: %q", got)
+		}
+		check(t, tmp.Discard())
+		if got := read(t, dir+"/f"); got != "two" {
+			t.Errorf("after Discard: %q", got)
+		}
+		if two.Key == one.Key {
+			t.Errorf("the inode is still %v", one.Key)
+		}
+	})
+}
+
+func TestPlaceRefusesWhatChanged(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"content":  func(p string) error { return os.WriteFile(p, []byte("mine, longer"), 0o644) },
+		"mode":     func(p string) error { return os.Chmod(p, 0o600) },
+		"times":    func(p string) error { return os.Chtimes(p, fixed, fixed) },
+		"removed":  os.Remove,
+		"replaced": func(p string) error { return errors.Join(os.WriteFile(p+"2", []byte("one"), 0o644), os.Rename(p+"2", p)) },
+		"type":     func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o755)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
+				write(t, dir+"/f", "one")
+				was := must[Info](t)(tr.Stat("f"))
+				check(t, change(dir+"/f"))
+				before, beforeErr := tr.Stat("f")
+				tmp := temp(t, tr, "", "theirs")
+				_, err := tr.Place(tmp, "f", Exactly(was))
+				wantErr(t, err, ErrChanged)
+				check(t, tmp.Discard())
+				wantErr(t, tr.Remove("f", Exactly(was)), ErrChanged)
+				after, afterErr := tr.Stat("f")
+				if after != before || (afterErr == nil) != (beforeErr == nil) {
+					t.Errorf("slot was %+v (%v), is %+v (%v)", before, beforeErr, after, afterErr)
+				}
+			})
+		})
+	}
+}
+
+func TestPlaceWaitsForWriters(t *testing.T) {
+	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
+		write(t, dir+"/f", strings.Repeat("one", 5000))
+		was := must[Info](t)(tr.Stat("f"))
+		refused := func(why string) {
+			t.Helper()
+			tmp := temp(t, tr, "", "theirs")
+			_, err := tr.Place(tmp, "f", Exactly(was))
+			if !errors.Is(err, ErrBusy) {
+				t.Errorf("Place with %s: %v", why, err)
+			}
+			check(t, tmp.Discard())
+			if err := tr.Remove("f", Exactly(was)); !errors.Is(err, ErrBusy) {
+				t.Errorf("Remove with %s: %v", why, err)
+			}
+			if _, err := tr.SetAttr("f", Exactly(was), Attr{Mtime: new(int64)}); !errors.Is(err, ErrBusy) {
+				t.Errorf("SetAttr with %s: %v", why, err)
+			}
+			f := must[*File](t)(tr.OpenFile("f"))
+			defer f.Close()
+			if quiet, err := f.Quiet(); quiet || err != nil {
+				t.Errorf("Quiet with %s: %v, %v", why, quiet, err)
+			}
+		}
+		w := must[*os.File](t)(os.OpenFile(dir+"/f", os.O_RDWR, 0))
+		refused("a handle")
+		m := must[[]byte](t)(unix.Mmap(int(w.Fd()), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED))
+		check(t, w.Close())
+		refused("a mapping")
+		check(t, unix.Munmap(m))
+		r := must[*os.File](t)(os.Open(dir + "/f"))
+		defer r.Close()
+		f := must[*File](t)(tr.OpenFile("f"))
+		defer f.Close()
+		if quiet, err := f.Quiet(); !quiet || err != nil {
+			t.Errorf("Quiet with a reader: %v, %v", quiet, err)
+		}
+		must[Info](t)(tr.Place(temp(t, tr, "", "theirs"), "f", Exactly(was)))
+	})
+}
+
+func TestQuietWithoutLeases(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir+"/f", "one")
+	tr := openTree(t, dir, Options{}, false)
+	f := must[*File](t)(tr.OpenFile("f"))
+	defer f.Close()
+	look := func() bool {
+		t.Helper()
+		return must[bool](t)(f.twoLooks())
+	}
+	if !look() {
+		t.Error("unchanged since OpenFile, but not quiet")
+	}
+	write(t, dir+"/f", "longer")
+	if look() {
+		t.Error("changed, but quiet")
+	}
+	if !look() {
+		t.Error("two equal looks, but not quiet")
+	}
+}
+
+func TestPlaceOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Log("as an ordinary user a file stays the user's own")
+	}
+	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
+		uid, gid := uint32(os.Geteuid()), uint32(os.Getegid())
+		if uid == 0 {
+			uid, gid = 1234, 2345
+			check(t, os.Chown(dir, int(uid), int(gid)))
+		}
+		f := must[Info](t)(tr.Place(temp(t, tr, "", "x"), "f", Absent()))
+		d := must[Info](t)(tr.Mkdir("d", 0o711))
+		l := must[Info](t)(tr.Symlink("x", "l", 5))
+		for name, i := range map[string]Info{"f": f, "d": d, "l": l} {
+			if i.UID != uid || i.GID != gid {
+				t.Errorf("%s belongs to %d:%d, its directory to %d:%d", name, i.UID, i.GID, uid, gid)
+			}
+		}
+		if d.Perm() != 0o711 || l.Mtime != 5 {
+			t.Errorf("directory's mode %o, link's mtime %d", d.Perm(), l.Mtime)
+		}
+		if uid != 1234 {
+			return
+		}
+		check(t, os.Chown(dir+"/f", 7, 8))
+		f = must[Info](t)(tr.Stat("f"))
+		tmp := must[*Temp](t)(tr.NewTemp("", 0o6755, &f))
+		f = must[Info](t)(tr.Place(tmp, "f", Exactly(f)))
+		if f.UID != 7 || f.GID != 8 || f.Perm() != 0o6755 {
+			t.Errorf("replaced file belongs to %d:%d, mode %o", f.UID, f.GID, f.Perm())
+		}
+	})
+}
+
+func TestNamesAreComparedAndSwapped(t *testing.T) {
+	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
+		d := must[Info](t)(tr.Mkdir("d", 0o755))
+		_, err := tr.Mkdir("d", 0o755)
+		wantErr(t, err, ErrChanged)
+		f := must[Info](t)(tr.Place(temp(t, tr, "d", "x"), "d/f", Absent()))
+		wantErr(t, tr.Rmdir("d", Exactly(d)), ErrNotEmpty)
+		wantErr(t, tr.Rmdir("d/f", Exactly(f)), ErrNotDirectory)
+		wantErr(t, tr.Remove("d", Exactly(d)), ErrChanged)
+
+		g := must[Info](t)(tr.Link("d/f", "g", Exactly(f)))
+		if g.Key != f.Key || g.Nlink != 2 {
+			t.Errorf("link %+v of %+v", g, f)
+		}
+		_, err = tr.Link("d/f", "g", Exactly(g))
+		wantErr(t, err, ErrChanged)
+		_, err = tr.Symlink("x", "g", 0)
+		wantErr(t, err, ErrChanged)
+		_, err = tr.Rename("d/f", "g", Exactly(g))
+		wantErr(t, err, ErrChanged)
+		_, err = tr.Rename("g", "h", Exactly(f)) // ctime moved by the link
+		wantErr(t, err, ErrChanged)
+		h := must[Info](t)(tr.Rename("g", "d/h", Exactly(g)))
+		if h.Key != f.Key {
+			t.Errorf("renamed %+v", h)
+		}
+		_, err = tr.Rename("d", "d/x", Exactly(d))
+		if err == nil || errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a directory moved below itself: %v", err)
+		}
+		e := must[Info](t)(tr.Rename("d", "e", Exactly(d)))
+		if e.Key != d.Key {
+			t.Errorf("renamed directory %+v", e)
+		}
+		check(t, tr.Remove("e/h", Exactly(must[Info](t)(tr.Stat("e/h")))))
+		check(t, tr.Remove("e/f", Exactly(must[Info](t)(tr.Stat("e/f")))))
+		check(t, tr.Rmdir("e", Exactly(e)))
+		if list := must[[]Name](t)(tr.ReadDir("")); len(list) != 0 {
+			t.Errorf("left: %v", list)
+		}
+	})
+}
+
+func TestReplaceByLinkAndSymlink(t *testing.T) {
+	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
+		write(t, dir+"/a", "a")
+		write(t, dir+"/b", "b")
+		a, b := must[Info](t)(tr.Stat("a")), must[Info](t)(tr.Stat("b"))
+		tmp := must[*Temp](t)(tr.NewTempLink("", "a", Exactly(a)))
+		b = must[Info](t)(tr.Place(tmp, "b", Exactly(b)))
+		if b.Key != a.Key || read(t, dir+"/b") != "a" {
+			t.Errorf("b is %+v, a %+v", b, a)
+		}
+		tmp = must[*Temp](t)(tr.NewTempSymlink("", "a", 77, nil))
+		b = must[Info](t)(tr.Place(tmp, "b", Exactly(b)))
+		if !b.IsSymlink() || b.Mtime != 77 || must[string](t)(tr.Readlink("b")) != "a" {
+			t.Errorf("b is %+v", b)
+		}
+		tmp = temp(t, tr, "", "file again")
+		must[Info](t)(tr.Place(tmp, "b", Exactly(b)))
+		if got := read(t, dir+"/b"); got != "file again" {
+			t.Errorf("b holds %q", got)
+		}
+	})
+}
+
+func TestSetAttr(t *testing.T) {
+	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
+		f := must[Info](t)(tr.Place(temp(t, tr, "", "x"), "f", Absent()))
+		mode, mtime := uint32(0o400), int64(-5_000_000_001)
+		list := []Xattr{{"user.a", "1"}, {"user.b", "\x00\xff"}}
+		f = must[Info](t)(tr.SetAttr("f", Exactly(f), Attr{Mode: &mode, Mtime: &mtime, Xattrs: &list}))
+		if f.Perm() != mode || f.Mtime != mtime || f != must[Info](t)(tr.Stat("f")) {
+			t.Errorf("set: %+v", f)
+		}
+		fewer := []Xattr{{"user.b", "3"}}
+		f = must[Info](t)(tr.SetAttr("f", Exactly(f), Attr{Xattrs: &fewer})) // read-only by now
+		if got := must[[]Xattr](t)(tr.Xattrs("f")); fmt.Sprint(got) != fmt.Sprint(fewer) || f.Perm() != mode {
+			t.Errorf("attributes %q, mode %o", got, f.Perm())
+		}
+		check(t, os.Chmod(dir+"/f", 0o644))
+		_, err := tr.SetAttr("f", Exactly(f), Attr{Mode: &mode})
+		wantErr(t, err, ErrChanged)
+		check(t, os.Symlink("nowhere", dir+"/l"))
+		l := must[Info](t)(tr.SetAttr("l", Exactly(must[Info](t)(tr.Stat("l"))), Attr{Mtime: &mtime}))
+		if l.Mtime != mtime {
+			t.Errorf("symlink's mtime %d", l.Mtime)
+		}
+		root := must[Info](t)(tr.Stat(""))
+		mode = 0o711
+		if root = must[Info](t)(tr.SetAttr("", Exactly(root), Attr{Mode: &mode})); root.Perm() != mode {
+			t.Errorf("root's mode %o", root.Perm())
+		}
+	})
+}
+
+// told is a Notifier that writes down what it hears.
+type told []string
+
+func (n *told) Changed(_ journal.FileKey, name string) { *n = append(*n, "changed "+name) }
+func (n *told) Attr(journal.FileKey)                   { *n = append(*n, "attr") }
+func (n *told) Moved(_ journal.FileKey, from string, _ journal.FileKey, to string, _ journal.FileKey) {
+	*n = append(*n, "moved "+from+" "+to)
+}
+
+func TestNotifierHearsWhatHappened(t *testing.T) {
+	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
+		var n told
+		tr.SetNotifier(&n)
+		f := must[Info](t)(tr.Place(temp(t, tr, "", "x"), "f", Absent()))
+		f = must[Info](t)(tr.Place(temp(t, tr, "", "y"), "f", Exactly(f)))
+		d := must[Info](t)(tr.Mkdir("d", 0o755))
+		f = must[Info](t)(tr.Rename("f", "d/g", Exactly(f)))
+		must[Info](t)(tr.SetAttr("d/g", Exactly(f), Attr{Mode: new(uint32)}))
+		must[Info](t)(tr.Link("d/g", "h", Exactly(must[Info](t)(tr.Stat("d/g")))))
+		check(t, tr.Remove("d/g", Exactly(must[Info](t)(tr.Stat("d/g")))))
+		check(t, tr.Rmdir("d", Exactly(d)))
+		_, err := tr.Mkdir("h", 0o755)
+		wantErr(t, err, ErrChanged)
+		tr.SetNotifier(nil)
+		must[Info](t)(tr.Mkdir("e", 0o755))
+		want := "changed f; changed f; changed d; moved f g; attr; changed h; attr; changed g; attr; changed d"
+		if got := strings.Join(n, "; "); got != want {
+			t.Errorf("heard %s\n want %s", got, want)
+		}
+	})
+}
