@@ -54,7 +54,7 @@ func EncodeDirectory(d *Directory, w Sink) (TreeID, error) {
 		entries, size = append(entries, e), size+len(e.Name)+28
 	}
 	entries = append(entries, TreeEntry{GitTree, ReservedName, reserved})
-	slices.SortFunc(entries, treeCompare)
+	slices.SortFunc(entries, CompareTreeEntries)
 	return w.WriteTree(AppendTree(make([]byte, 0, size+40), entries))
 }
 

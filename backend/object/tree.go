@@ -79,7 +79,7 @@ func parseTreeEntry(data []byte) (e TreeEntry, n int, err error) {
 }
 
 // AppendTree appends the bytes of a git tree. The entries must be in git's
-// order (SortTree).
+// order (CompareTreeEntries).
 func AppendTree(b []byte, entries []TreeEntry) []byte {
 	for _, e := range entries {
 		for _, m := range gitModes {
@@ -94,10 +94,12 @@ func AppendTree(b []byte, entries []TreeEntry) []byte {
 	return b
 }
 
-// treeLess is git's order: names bytewise, trees as if they ended in '/'.
-func treeLess(a, b TreeEntry) bool { return treeCompare(a, b) < 0 }
+func treeLess(a, b TreeEntry) bool { return CompareTreeEntries(a, b) < 0 }
 
-func treeCompare(a, b TreeEntry) int {
+// CompareTreeEntries is git's order in a tree: names bytewise, those of trees
+// as if they ended in '/'. It is 0 where both are of one name and both or
+// neither are trees.
+func CompareTreeEntries(a, b TreeEntry) int {
 	n := min(len(a.Name), len(b.Name))
 	for i := range n {
 		if a.Name[i] != b.Name[i] {

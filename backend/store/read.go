@@ -1,0 +1,188 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/silvermirror/smfs/backend/object"
+)
+
+// Errors about single objects. Each names the object; others go on working.
+var (
+	ErrMissing   = errors.New("object is missing")
+	ErrCorrupt   = errors.New("object is damaged")
+	ErrWrongType = errors.New("object is of another type")
+)
+
+// view reads objects from a list of packs and from loose objects. Content is
+// checked against its id on every read. It is safe for concurrent use.
+type view struct {
+	packs  func() []*pack // searched in this order
+	loose  func() string  // the objects directory; "" where no loose object can be
+	rescan func() bool    // looks for packs that others made; false where there are none
+	dirs   *cache[object.TreeID, *object.Directory]
+	heads  *cache[object.CommitID, *object.Commit]
+}
+
+func corrupt(kind object.Type, id [20]byte, err error) error {
+	return fmt.Errorf("%w: %s %x: %w", ErrCorrupt, kind, id, err)
+}
+
+// Has reports whether the object is there, of whatever type, without reading
+// it.
+func (v *view) Has(id [20]byte) bool {
+	if _, _, ok := v.find(id); ok {
+		return true
+	}
+	objects := v.loose()
+	if objects == "" {
+		return false
+	}
+	_, err := os.Lstat(loosePath(objects, id))
+	return err == nil
+}
+
+func (v *view) find(id [20]byte) (*pack, int64, bool) {
+	for _, p := range v.packs() {
+		if e, ok := p.dir.find(id); ok {
+			return p, e.off, true
+		}
+	}
+	return nil, 0, false
+}
+
+// Type returns the object's type without reading its content.
+func (v *view) Type(id [20]byte) (object.Type, error) {
+	if p, at, ok := v.find(id); ok {
+		kind, err := p.kind(at)
+		if err != nil {
+			return 0, corrupt(0, id, err)
+		}
+		return kind, nil
+	}
+	kind, _, err := v.readAny(id, maxDelta)
+	return kind, err
+}
+
+// readAny returns an object of any type and at most max bytes, verified. Where
+// one copy is damaged it takes another.
+func (v *view) readAny(id [20]byte, max int64) (object.Type, []byte, error) {
+	kind, data, err := v.tryRead(id, max)
+	if errors.Is(err, ErrMissing) && v.rescan() {
+		return v.tryRead(id, max)
+	}
+	return kind, data, err
+}
+
+func (v *view) tryRead(id [20]byte, max int64) (object.Type, []byte, error) {
+	failed := fmt.Errorf("%w: %x", ErrMissing, id)
+	for _, p := range v.packs() {
+		e, ok := p.dir.find(id)
+		if !ok {
+			continue
+		}
+		kind, data, err := p.read(e.off, max)
+		if err == nil {
+			err = verify(kind, id, data)
+		}
+		if err == nil || errors.Is(err, ErrTooLarge) { // too large for the caller, not damaged
+			return kind, data, wrapRead(id, err)
+		}
+		failed = fmt.Errorf("%w: %x: %w", ErrCorrupt, id, err)
+	}
+	if objects := v.loose(); objects != "" {
+		kind, data, err := readLoose(objects, id, max)
+		if err == nil {
+			err = verify(kind, id, data)
+		}
+		if !errors.Is(err, os.ErrNotExist) {
+			return kind, data, wrapRead(id, err)
+		}
+	}
+	return 0, nil, failed
+}
+
+func wrapRead(id [20]byte, err error) error {
+	if err == nil || errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	return fmt.Errorf("%w: %x: %w", ErrCorrupt, id, err)
+}
+
+func (v *view) read(id [20]byte, want object.Type, max int64) ([]byte, error) {
+	kind, data, err := v.readAny(id, max)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", want, err)
+	}
+	if kind != want {
+		return nil, fmt.Errorf("read %s: %w: %x is a %s", want, ErrWrongType, id, kind)
+	}
+	return data, nil
+}
+
+// ReadBlob returns a blob of at most max bytes; a larger one is ErrTooLarge.
+// The caller owns the bytes.
+func (v *view) ReadBlob(id object.BlobID, max int64) ([]byte, error) {
+	return v.read(id, object.TypeBlob, max)
+}
+
+// ReadTree returns the raw git tree, for object.DecodeDirectory.
+func (v *view) ReadTree(id object.TreeID, max int64) ([]byte, error) {
+	return v.read(id, object.TypeTree, max)
+}
+
+// OpenBlob streams a blob and returns its size in bytes. Memory is bounded,
+// save for blobs that plain git stored as deltas or loose. The reader returns
+// io.EOF only after all bytes proved to be those of id; otherwise its last
+// error wraps ErrCorrupt. The caller closes it; it serves one goroutine.
+func (v *view) OpenBlob(id object.BlobID) (io.ReadCloser, int64, error) {
+	p, at, ok := v.find(id)
+	if !ok {
+		data, err := v.ReadBlob(id, maxDelta)
+		return io.NopCloser(bytes.NewReader(data)), int64(len(data)), err
+	}
+	kind, size, r, err := p.open(id, at)
+	if err != nil {
+		data, e := v.ReadBlob(id, maxDelta) // perhaps another copy is whole
+		return io.NopCloser(bytes.NewReader(data)), int64(len(data)), e
+	}
+	if kind != object.TypeBlob {
+		r.Close()
+		return nil, 0, fmt.Errorf("read blob: %w: %s is a %s", ErrWrongType, id, kind)
+	}
+	return r, size, nil
+}
+
+// Directory returns a decoded directory. It is shared: the caller must not
+// change it.
+func (v *view) Directory(id object.TreeID) (*object.Directory, error) {
+	if d, ok := v.dirs.get(id); ok {
+		return d, nil
+	}
+	d, err := object.DecodeDirectory(v, id)
+	if err != nil {
+		return nil, err
+	}
+	v.dirs.put(id, d, len(d.Entries)+1)
+	return d, nil
+}
+
+// Commit returns a decoded commit. It is shared: the caller must not change it.
+func (v *view) Commit(id object.CommitID) (*object.Commit, error) {
+	if c, ok := v.heads.get(id); ok {
+		return c, nil
+	}
+	data, err := v.read(id, object.TypeCommit, object.MaxCommit)
+	if err != nil {
+		return nil, err
+	}
+	c, err := object.DecodeCommit(data)
+	if err != nil {
+		return nil, fmt.Errorf("commit %s: %w", id, err)
+	}
+	v.heads.put(id, c, 1)
+	return c, nil
+}
