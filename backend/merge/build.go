@@ -58,7 +58,7 @@ func (c *content) unchanged() []object.Entry {
 func (m *merger) buildEntry(r *ref, path string) (e object.Entry, err error) {
 	n := r.of.end()
 	e = n.entry
-	if r.instead != nil && r.conflict.IsZero() && m.differs(*r.instead, r.slot) {
+	if r.instead != nil && m.differs(*r.instead, r.slot) && !slices.ContainsFunc(n.refs, (*ref).marked) {
 		r.conflict, r.fresh = n.id, true
 	}
 	e.ID, e.Name, e.Conflict = n.id, r.name, r.conflict

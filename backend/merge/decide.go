@@ -60,7 +60,7 @@ func (m *merger) oneSided(n *node, side int) {
 }
 
 // mergeSlots merges the slots of a file as a set. A slot that both sides left,
-// for different new ones, is a disagreement: of these, only left's stay.
+// for different new ones, is a disagreement: of the new ones only left's stay.
 func (n *node) mergeSlots() {
 	var gone, common int
 	var onlyLeft, onlyRight []slot
@@ -86,15 +86,17 @@ func (n *node) mergeSlots() {
 			onlyRight = append(onlyRight, s.slot)
 		}
 	}
-	torn := max(0, min(gone-common, len(onlyLeft), len(onlyRight)))
+	torn := gone > common && len(onlyLeft) > 0 && len(onlyRight) > 0
 	for i, s := range onlyLeft {
 		r := n.add(s, mergeConflict(n, s))
-		if i < torn {
-			r.instead = &onlyRight[i]
+		if torn && i == 0 {
+			r.instead = &onlyRight[0]
 		}
 	}
-	for _, s := range onlyRight[torn:] {
-		n.add(s, mergeConflict(n, s))
+	if !torn {
+		for _, s := range onlyRight {
+			n.add(s, mergeConflict(n, s))
+		}
 	}
 	if len(n.refs) == 0 { // each side removed what the other kept
 		a, b := n.spots[left][0].slot, n.spots[right][0].slot

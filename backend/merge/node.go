@@ -68,6 +68,8 @@ type ref struct {
 	instead  *slot         // the other side moved it there; a conflict unless both turn out one
 }
 
+func (r *ref) marked() bool { return !r.conflict.IsZero() }
+
 // node is a file, link or directory that at least one side changed, or that
 // holds something changed.
 type node struct {
