@@ -1,6 +1,10 @@
 package journal
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // FileKey identifies a backing inode for as long as it lives. Gen is the
 // birth time in nanoseconds (0 where the filesystem has none): inode numbers
@@ -10,26 +14,6 @@ type FileKey struct {
 	Gen uint64
 }
 
-// Kind says which mutation a Record announces.
-type Kind uint8
-
-const (
-	KindCreate     Kind = iota + 1 // a new file, FIFO, socket, device or O_TMPFILE's link
-	KindMkdir                      //
-	KindSymlink                    //
-	KindLink                       // To is the new name of the file at Path
-	KindUnlink                     //
-	KindRmdir                      //
-	KindRename                     // Path -> To; also RENAME_EXCHANGE
-	KindOpen                       // opened for writing: from here on it may change without a further record
-	KindClose                      // the last writer of the handle is gone
-	KindAttr                       // mode, owner, times, size
-	KindXattr                      //
-	KindWrite                      // fallocate, copy_file_range, ioctl: data changed through an open handle
-	KindFound                      // a scan found the path changed, created or (after a complete scan) gone
-	KindCheckpoint                 // written by Checkpoint: a mark that was alive then
-)
-
 // Actor is who asked for a mutation, as far as the kernel tells.
 type Actor struct {
 	UID, PID uint32
@@ -38,12 +22,42 @@ type Actor struct {
 
 // Record announces one mutation, before it acts.
 type Record struct {
-	Seq      uint64    // assigned by Append, from 1, gapless
-	Time     time.Time // assigned by Append
+	Seq      uint64    // assigned by the journal, from 1, gapless
+	Time     time.Time // assigned by the journal
 	Kind     Kind
 	Resource string  // name of the resource the paths belong to
 	Key      FileKey // the file acted on; zero where there is none yet
 	Path     string  // slash-separated, relative to the resource's root, raw bytes; "" is the root
 	To       string  // second path of KindRename and KindLink
 	Actor    Actor
+
+	// aux is the KindSet of a KindCheckpoint record, and the sequence number
+	// that everything dropped lies below in kindClear and kindBase records.
+	aux uint64
+}
+
+// The most bytes a record's strings may have. They are far above what the
+// kernel passes in one call, and bound what a decoder allocates.
+const (
+	maxResource = 255
+	maxCommand  = 255
+	maxPath     = 1<<16 - 1
+)
+
+// Errors of a record that no journal takes. The mutation it announces must be
+// refused.
+var (
+	ErrTooLong = errors.New("path or resource name too long for the journal")
+	ErrKind    = errors.New("not a kind of mutation")
+)
+
+// check reports why the journal cannot take r from a caller.
+func (r *Record) check() error {
+	if r.Kind < KindCreate || r.Kind > KindFound {
+		return fmt.Errorf("record of kind %d: %w", r.Kind, ErrKind)
+	}
+	if len(r.Resource) > maxResource || len(r.Path) > maxPath || len(r.To) > maxPath {
+		return fmt.Errorf("record of %s with paths of %d and %d bytes: %w", r.Kind, len(r.Path), len(r.To), ErrTooLong)
+	}
+	return nil
 }

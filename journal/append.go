@@ -1,0 +1,95 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+)
+
+// write appends recs, all or none, by one write, and numbers them. The mutex
+// is held.
+func (j *Journal) write(recs []Record) error {
+	if j.closed {
+		return ErrClosed
+	}
+	if err := j.writable(); err != nil {
+		return fmt.Errorf("append record %d: %w", j.next, err)
+	}
+	next := j.next
+	j.buf = j.buf[:0]
+	for i := range recs {
+		recs[i].Seq = next
+		if j.offered++; dropped(j.offered, recs[i].Kind) {
+			continue
+		}
+		j.buf = appendRecord(j.buf, &recs[i])
+		next++
+	}
+	if err := j.writeBytes(); err != nil {
+		for i := range recs {
+			recs[i].Seq = 0
+		}
+		return fmt.Errorf("append record %d: %w", j.next, err)
+	}
+	j.next = next
+	return nil
+}
+
+// writeBytes appends buf to the current segment. After an error nothing of it
+// is there, or the segment is torn.
+func (j *Journal) writeBytes() error {
+	n, err := j.cur.file.WriteAt(j.buf, j.cur.size)
+	if err != nil {
+		j.cur.torn = true
+		return err
+	}
+	j.cur.size += int64(n)
+	j.bytes += int64(n)
+	return nil
+}
+
+// writable makes sure that the current segment ends with a whole record, by
+// cutting off what a failed write left, or else by beginning another.
+func (j *Journal) writable() error {
+	if !j.cur.torn {
+		return nil
+	}
+	err := j.cur.file.Truncate(j.cur.size)
+	if err == nil {
+		j.cur.torn = false
+		return nil
+	}
+	if j.cur.first == j.next {
+		return err // the next segment would have this one's name
+	}
+	return j.rotate()
+}
+
+// rotate begins a new segment. After an error the current one stays. The mutex
+// is held.
+func (j *Journal) rotate() error {
+	s, err := j.newSegment(j.next)
+	if err != nil {
+		return err
+	}
+	if j.cur != nil {
+		j.old = append(j.old, j.cur)
+	}
+	j.cur = s
+	j.bytes += s.size
+	j.newDir = true
+	return nil
+}
+
+func (j *Journal) newSegment(first uint64) (*segment, error) {
+	s := &segment{name: segmentName(first), first: first}
+	f, err := j.files.create(s.name)
+	if err != nil {
+		return nil, fmt.Errorf("create segment %s: %w", s.name, err)
+	}
+	header := appendHeader(nil, first)
+	if _, err := f.WriteAt(header, 0); err != nil {
+		return nil, errors.Join(fmt.Errorf("write header of %s: %w", s.name, err), f.Close(), j.files.remove(s.name))
+	}
+	s.file, s.size = f, int64(len(header))
+	return s, nil
+}

@@ -1,0 +1,103 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// files is the directory of a journal: the few operations whose order decides
+// what survives a crash. Names are plain file names.
+type files interface {
+	list() ([]string, error)
+	read(name string) ([]byte, error)
+	create(name string) (file, error) // fails where the name exists
+	open(name string) (file, error)   // for writing
+	remove(name string) error
+	sync() error // makes creations durable
+}
+
+// file is an open segment.
+type file interface {
+	WriteAt(p []byte, off int64) (int, error)
+	Truncate(size int64) error
+	Datasync() error
+	Close() error
+}
+
+// osFiles is a directory of the operating system. It uses the path as given,
+// never its resolved form: under a mount that would lead into the mount.
+type osFiles struct{ dir string }
+
+// openDir returns the journal's directory, made if it is not there.
+func openDir(dir string) (osFiles, error) {
+	err := os.Mkdir(dir, 0o700)
+	if err == nil {
+		err = syncDir(filepath.Dir(dir))
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return osFiles{}, fmt.Errorf("make journal directory: %w", err)
+	}
+	return osFiles{dir}, nil
+}
+
+func (d osFiles) path(name string) string { return d.dir + "/" + name }
+
+func (d osFiles) list() ([]string, error) {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names, nil
+}
+
+func (d osFiles) read(name string) ([]byte, error) { return os.ReadFile(d.path(name)) }
+
+func (d osFiles) create(name string) (file, error) {
+	return openFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+}
+
+func (d osFiles) open(name string) (file, error) { return openFile(d.path(name), os.O_WRONLY) }
+
+func (d osFiles) remove(name string) error { return os.Remove(d.path(name)) }
+
+func (d osFiles) sync() error { return syncDir(d.dir) }
+
+type osFile struct{ *os.File }
+
+func openFile(path string, flags int) (file, error) {
+	f, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+// Datasync makes the content and the size durable.
+func (f osFile) Datasync() error {
+	for {
+		err := unix.Fdatasync(int(f.Fd()))
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
+		}
+	}
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

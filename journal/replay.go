@@ -1,0 +1,209 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// apply puts a record into effect on the marks, as Begin does and replay does
+// again. It returns the names it marked. The mutex is held.
+func (j *Journal) apply(d *dirtySet, r *Record) (path, to *node) {
+	j.gen++
+	m := mark{
+		kinds: KindSetOf(r.Kind),
+		actor: j.shared(r),
+		when:  int64(r.Time.Sub(j.epoch)),
+		gen:   j.gen,
+		rec:   r.Seq,
+	}
+	if r.Kind == KindCheckpoint {
+		m.kinds = KindSet(r.aux)
+	}
+	path = d.root.walk(r.Path, true)
+	d.touch(path, m)
+	if r.Kind.hasTo() {
+		to = d.root.walk(r.To, true)
+		d.touch(to, m)
+	}
+	if r.Kind == KindRename {
+		d.unite(r.Path, r.To, j.gen)
+	}
+	return path, to
+}
+
+// shared returns r's actor, or nil where it has none. Successive marks of one
+// actor share it.
+func (j *Journal) shared(r *Record) *Actor {
+	if r.Actor == (Actor{}) {
+		return nil
+	}
+	if j.actor == nil || *j.actor != r.Actor {
+		actor := r.Actor
+		actor.Command = strings.Clone(actor.Command)
+		j.actor = &actor
+	}
+	return j.actor
+}
+
+// loaded is a segment as replay finds it.
+type loaded struct {
+	segment
+	data    []byte
+	headed  bool // its header is whole
+	records int
+}
+
+// replay reads all segments and goes on in the last one, or in a new one.
+func (j *Journal) replay() error {
+	segments, err := j.load()
+	if err != nil {
+		return err
+	}
+	j.next = 1
+	gaps, base := j.replaySegments(segments)
+	for _, g := range gaps {
+		if g.to >= base && !j.damaged {
+			j.damaged = true
+			j.recovery.Damaged = true
+			j.recovery.Problem = fmt.Sprintf("journal: records %d to %d cannot be read (%s)", g.from, g.to, g.where)
+		}
+	}
+	return j.resume(segments)
+}
+
+// load reads all segments, in order of their names.
+func (j *Journal) load() ([]*loaded, error) {
+	names, err := j.files.list()
+	if err != nil {
+		return nil, fmt.Errorf("list journal: %w", err)
+	}
+	var segments []*loaded
+	for _, name := range names {
+		first, ok := parseSegmentName(name)
+		if !ok {
+			continue
+		}
+		data, err := j.files.read(name)
+		if err != nil {
+			return nil, fmt.Errorf("read segment %s: %w", name, err)
+		}
+		version, headed, ok := decodeHeader(data)
+		if ok && version > formatVersion {
+			return nil, fmt.Errorf("segment %s has format %d, this smfs knows up to %d: %w", name, version, formatVersion, ErrNewerFormat)
+		}
+		segments = append(segments, &loaded{
+			segment: segment{name: name, first: first},
+			data:    data,
+			headed:  ok && headed == first && version == formatVersion,
+		})
+	}
+	slices.SortFunc(segments, func(a, b *loaded) int { return strings.Compare(a.name, b.name) })
+	return segments, nil
+}
+
+// replaySegments applies every readable record. It returns what is missing,
+// and the number below which nothing matters.
+func (j *Journal) replaySegments(segments []*loaded) (gaps []gap, base uint64) {
+	for i, s := range segments {
+		if s.first > j.next {
+			gaps = append(gaps, gap{j.next, s.first - 1, "missing before " + s.name})
+		}
+		next, end, missing := readRecords(s.name, s.data, s.first, func(r *Record) {
+			s.records++
+			base = max(base, j.replayRecord(r))
+		})
+		gaps = append(gaps, missing...)
+		if !s.headed && (s.records > 0 || i < len(segments)-1 && segments[i+1].first > next) {
+			gaps = append(gaps, gap{s.first, max(s.first, next-1), "damaged header of " + s.name})
+		}
+		s.size = int64(end)
+		j.next = max(j.next, next)
+	}
+	return gaps, base
+}
+
+// replayRecord applies one record and returns the base that it sets, or 0.
+func (j *Journal) replayRecord(r *Record) (base uint64) {
+	switch r.Kind {
+	case kindClear:
+		j.set(r.Resource).dropBelow(r.aux)
+	case kindBase:
+		for _, d := range j.sets {
+			d.dropBelow(r.aux)
+		}
+		j.recovery.Replayed = 0
+		return r.aux
+	case KindCheckpoint:
+		j.apply(j.set(r.Resource), r)
+	default:
+		j.apply(j.set(r.Resource), r)
+		j.recovery.Replayed++
+	}
+	return 0
+}
+
+// resume makes the journal writable again: in its last segment, less what a
+// crash cut short, or in a new one.
+func (j *Journal) resume(segments []*loaded) error {
+	for i, s := range segments {
+		j.bytes += int64(len(s.data))
+		if i < len(segments)-1 {
+			s.size = int64(len(s.data))
+			j.old = append(j.old, &s.segment)
+		}
+	}
+	if len(segments) == 0 {
+		return j.firstSegment()
+	}
+	last := segments[len(segments)-1]
+	torn := int64(len(last.data)) - last.size
+	if !last.headed {
+		return j.replaceHeaderless(last)
+	}
+	f, err := j.files.open(last.name)
+	if err != nil {
+		return fmt.Errorf("open segment %s: %w", last.name, err)
+	}
+	j.cur = &last.segment
+	j.cur.file = f
+	j.newDir = true // who made it may have died before its sync
+	if torn == 0 {
+		return nil
+	}
+	j.recovery.Cut = torn
+	j.bytes -= torn
+	if err := f.Truncate(last.size); err != nil {
+		return errors.Join(fmt.Errorf("cut segment %s: %w", last.name, err), f.Close())
+	}
+	return nil
+}
+
+// replaceHeaderless begins a new segment after one whose header is not whole.
+// If it holds no record, it was being created when a crash came, and goes.
+func (j *Journal) replaceHeaderless(last *loaded) error {
+	if last.records > 0 {
+		last.size = int64(len(last.data))
+		j.old = append(j.old, &last.segment)
+		return j.firstSegment()
+	}
+	j.recovery.Cut = int64(len(last.data))
+	j.bytes -= int64(len(last.data))
+	if err := j.files.remove(last.name); err != nil {
+		return fmt.Errorf("remove segment %s: %w", last.name, err)
+	}
+	j.next = max(j.next, last.first)
+	return j.firstSegment()
+}
+
+func (j *Journal) firstSegment() error {
+	if err := j.rotate(); err != nil {
+		return fmt.Errorf("begin journal: %w", err)
+	}
+	return nil
+}
+
+// timeOf is the inverse of the offsets that marks keep.
+func (j *Journal) timeOf(offset int64) time.Time { return j.epoch.Add(time.Duration(offset)) }
