@@ -36,7 +36,7 @@ func SocketDirs(mirrorID string, uid int, env func(string) string) []string {
 // Listen makes a socket in the first of dirs that can be made safe: it and its
 // parent directory are created 0700 and must be the user's own. The caller
 // holds the mirror's lock. Connections of other users are dropped. The socket
-// file goes when the listener is closed.
+// file and its directory go when the listener is closed.
 func Listen(dirs []string) (net.Listener, error) {
 	var errs []error
 	for _, dir := range dirs {
@@ -102,6 +102,13 @@ func removeDead(dir string) {
 
 // listener drops connections of other users.
 type listener struct{ *net.UnixListener }
+
+func (l *listener) Close() error {
+	path := l.Addr().String()
+	err := l.UnixListener.Close()
+	_ = os.Remove(filepath.Dir(path)) // stays where a copy of the mirror listens, too
+	return err
+}
 
 func (l *listener) Accept() (net.Conn, error) {
 	for {

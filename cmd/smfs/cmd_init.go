@@ -104,7 +104,7 @@ func (a *app) configFor(dir string) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Load(file)
+	cfg, err := loadConfig(file)
 	if err != nil {
 		return nil, err
 	}

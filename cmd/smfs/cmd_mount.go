@@ -14,7 +14,7 @@ import (
 
 func (a *app) mountCommand() *cobra.Command {
 	var o mountOptions
-	var foreground bool
+	var foreground, tookOver bool
 	c := &cobra.Command{
 		Use:   "mount [DIR]",
 		Short: "Mount a mirror over its own directory",
@@ -30,13 +30,17 @@ The daemon writes its log to DIR/.silvermirror/smfs.log.`,
 		ValidArgsFunction: directories,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if foreground {
-				return a.mountForeground(cmd.Context(), args, &o)
+				return a.mountForeground(cmd.Context(), args, &daemon{mount: &o, tookOver: tookOver})
 			}
 			return a.mountInBackground(cmd.Context(), args, &o)
 		},
 	}
 	flags := c.Flags()
 	flags.BoolVar(&foreground, "foreground", false, "stay in the foreground, log to standard error")
+	flags.BoolVar(&tookOver, "took-over", false, "a dead daemon's mount was there until now")
+	if err := flags.MarkHidden("took-over"); err != nil { // the flag is there
+		panic(err)
+	}
 	flags.BoolVar(&o.NoPassthrough, "no-passthrough", false, "move all data through the daemon, as is done without root")
 	flags.BoolVar(&o.AllowOther, "allow-other", false, "let other users in (needs user_allow_other in /etc/fuse.conf)")
 	return c
@@ -44,11 +48,14 @@ The daemon writes its log to DIR/.silvermirror/smfs.log.`,
 
 // mountInBackground starts a daemon that mounts.
 func (a *app) mountInBackground(ctx context.Context, args []string, o *mountOptions) error {
-	m, err := a.prepareMount(args)
+	m, tookOver, err := a.prepareMount(args)
 	if err != nil {
 		return err
 	}
 	argv := append(m.flags(), "mount", "--foreground")
+	if tookOver {
+		argv = append(argv, "--took-over")
+	}
 	if o.NoPassthrough {
 		argv = append(argv, "--no-passthrough")
 	}
@@ -60,49 +67,52 @@ func (a *app) mountInBackground(ctx context.Context, args []string, o *mountOpti
 
 // mountForeground mounts in this process, be it the daemon or one that a
 // service manager started.
-func (a *app) mountForeground(ctx context.Context, args []string, o *mountOptions) error {
-	ready := takeReadiness()
-	m, err := a.prepareMount(args)
+func (a *app) mountForeground(ctx context.Context, args []string, d *daemon) error {
+	d.app, d.ready, d.log = a, takeReadiness(), newLog(a.stderr)
+	m, tookOver, err := a.prepareMount(args)
 	if err != nil {
-		ready.report(err)
+		d.ready.report(err)
 		return err
 	}
-	d := &daemon{app: a, mirror: m, mount: o, ready: ready, log: newLog(a.stderr)}
+	d.mirror, d.tookOver = m, d.tookOver || tookOver
 	return d.run(ctx)
 }
 
 // prepareMount finds or makes the mirror and sees that nothing is in the way.
-func (a *app) prepareMount(args []string) (*mirror, error) {
-	if err := checkFuse(); err != nil {
-		return nil, err
-	}
+// It reports whether it cleaned up the mount of a daemon that died.
+func (a *app) prepareMount(args []string) (m *mirror, tookOver bool, err error) {
 	dir, err := a.mountDir(args)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := a.checkHome(dir); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	socket, err := mountedSocket(dir)
 	if errors.Is(err, errStale) {
+		tookOver = true
 		a.warn("cleaning up the mount of a daemon that died at %s", clean(dir))
 		err = detach(dir)
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	m := &mirror{base: dir}
+	m = &mirror{base: dir}
 	if socket != "" {
-		return nil, mountedError(m)
+		return nil, false, mountedError(m)
+	}
+	if err := checkFuse(); err != nil {
+		return nil, false, err
 	}
 	n, created, err := a.createMirror(dir, "")
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if created {
 		a.warn("made %s a mirror, node %s", clean(dir), n.Name)
 	}
-	return a.withConfig(m)
+	m, err = a.withConfig(m)
+	return m, tookOver, err
 }
 
 // mountDir is the directory to mount: the argument, or the mirror that the

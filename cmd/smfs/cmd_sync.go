@@ -57,7 +57,7 @@ func (a *app) locateForSync(args []string) (*mirror, error) {
 
 // resources are the names of the resources that args mean; nil is all.
 func (a *app) resources(m *mirror, args []string) ([]string, error) {
-	cfg, err := config.Load(m.configFile())
+	cfg, err := loadConfig(m.configFile())
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,9 @@ sleeping.`,
 		Example: `  make report && smfs wait --mirrored --timeout 1m`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if committed && o.Mirrored {
+				return usagef("--committed and --mirrored: choose one")
+			}
 			if o.Timeout < 0 {
 				return usagef("--timeout %v: negative", o.Timeout)
 			}
@@ -33,6 +36,5 @@ sleeping.`,
 	flags.BoolVar(&committed, "committed", false, "until it is committed here (the default)")
 	flags.BoolVar(&o.Mirrored, "mirrored", false, "until it is on every peer that can be reached")
 	flags.DurationVar(&o.Timeout, "timeout", 10*time.Second, "give up after `DURATION`; 0: never")
-	c.MarkFlagsMutuallyExclusive("committed", "mirrored")
 	return c
 }

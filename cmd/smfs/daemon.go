@@ -10,7 +10,6 @@ import (
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/control"
 	"github.com/silvermirror/smfs/backend/node"
-	"github.com/silvermirror/smfs/config"
 	"golang.org/x/sys/unix"
 )
 
@@ -26,6 +25,8 @@ type daemon struct {
 	idle   time.Duration // 0: never ends by itself
 	ready  readiness
 	log    *slog.Logger
+
+	tookOver bool // a dead daemon's mount was there until now
 }
 
 // run takes the mirror, serves it until it is asked to end, and lets it go.
@@ -44,7 +45,8 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	err = d.serve(ctx, engineOptions{
-		Base: base, Dir: d.mirror.base, State: state, Lock: lock, Mount: d.mount, Log: d.log,
+		Base: base, Dir: d.mirror.base, State: state, Lock: lock, Mount: d.mount,
+		TookOver: d.tookOver, Log: d.log,
 	})
 	if err != nil {
 		return errors.Join(err, lock.Abandon())
@@ -71,7 +73,7 @@ func (d *daemon) serve(ctx context.Context, o engineOptions) (err error) {
 	if o.Node, err = node.Load(o.State); err != nil {
 		return err
 	}
-	if o.Config, err = config.Load(d.mirror.configFile()); err != nil {
+	if o.Config, err = loadConfig(d.mirror.configFile()); err != nil {
 		return err
 	}
 	listener, err := control.Listen(control.SocketDirs(o.Node.Mirror, unix.Geteuid(), d.app.env))
@@ -80,7 +82,7 @@ func (d *daemon) serve(ctx context.Context, o engineOptions) (err error) {
 	}
 	defer listener.Close()
 	o.Socket = listener.Addr().String()
-	eng, err := startEngine(ctx, o)
+	eng, err := startEngine(o)
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,21 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Errorf(format, args...)}
 }
 
+// configError is about a config file that could not be read at all; what is
+// wrong in one is a config.Error.
+type configError struct{ error }
+
+func (c *configError) Unwrap() error { return c.error }
+
+// loadConfig reads and checks a config file.
+func loadConfig(file string) (*config.Config, error) {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return nil, &configError{err}
+	}
+	return cfg, nil
+}
+
 // childError is the failure of a daemon during its start.
 type childError struct {
 	Code    int    `json:"code"`
@@ -96,7 +111,7 @@ func exitCode(err error) int {
 		return child.Code
 	}
 	var usage *usageError
-	var wrong *config.Error
+	var wrong *configError
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage

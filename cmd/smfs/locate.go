@@ -80,7 +80,7 @@ func (a *app) mirrorOf(file string) (*mirror, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := config.Load(file)
+	cfg, err := loadConfig(file)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -11,10 +12,24 @@ import (
 	"github.com/silvermirror/smfs/backend/control"
 )
 
+// mirrorEngine is a mirror at work, with or without a mount.
+type mirrorEngine interface {
+	backend.API
+	// Session speaks a peer's protocol over stream until it ends.
+	Session(ctx context.Context, stream io.ReadWriteCloser) error
+	// Stop unmounts and commits what is journaled. A mount in use is
+	// backend.ErrBusy, and all goes on, unless lazy detaches it.
+	Stop(ctx context.Context, lazy bool) error
+	// Busy keeps an engine without a mount from ending as idle.
+	Busy() bool
+	// Done is closed when the mount has ended, by whomever.
+	Done() <-chan struct{}
+}
+
 // served is a running engine with its control socket.
 type served struct {
 	daemon  *daemon
-	engine  engine
+	engine  mirrorEngine
 	stopped atomic.Bool // the engine was stopped on request
 }
 
