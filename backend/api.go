@@ -100,6 +100,8 @@ type WaitOptions struct {
 type SyncOptions struct {
 	Resources []string `json:"resources"` // names; empty: all
 	Hosts     []string `json:"hosts"`     // peer names; empty: all
+	// AcceptDeletes lets a scan delete more than half of a large mirror.
+	AcceptDeletes bool `json:"accept_deletes"`
 }
 
 type SyncReport struct {

@@ -1,0 +1,678 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/fs/tree"
+)
+
+// asideName is where an apply moves what is in the way, in the root. Scans and
+// listings hide it as they hide all temporaries; its ending keeps it from being
+// removed unread after a crash (see package tree).
+func asideName(id object.FileID) string { return tree.TempPrefix + "aside." + id.String() + ".swap" }
+
+// applier brings the backing directory from what the index says is there to
+// what a head says should be. Every step compares what is on disk with the
+// index and swaps; what differs is a local edit, which stays and waits for the
+// committer: the name is then listed as waiting. So an apply always ends, loses
+// nothing, and may be repeated: a step that was done before is found done.
+type applier struct {
+	r     *resource
+	tx    *index.Tx
+	head  object.TreeID
+	id    object.CommitID        // of the head
+	added map[object.FileID]bool // what the diff puts at some name
+	modes []laterMode            // of new directories, set once they are filled
+}
+
+type laterMode struct {
+	slot index.Slot
+	mode uint32
+}
+
+// applyHead moves the backing directory to the tree of a head that has just
+// been adopted, old being the tree it was moved to before.
+func (r *resource) applyHead(ctx context.Context, old, head object.TreeID, id object.CommitID) error {
+	d, err := diffTrees(r.store, old, head)
+	if err != nil {
+		return fmt.Errorf("compare heads of %s: %w", r.name, err)
+	}
+	return r.index.Update(func(tx *index.Tx) error {
+		a := &applier{r: r, tx: tx, head: head, id: id}
+		if err := a.run(ctx, d); err != nil {
+			return err
+		}
+		return tx.SetApplied(id)
+	})
+}
+
+// applyWaiting tries again what had to wait.
+func (r *resource) applyWaiting(ctx context.Context) error {
+	id, c := r.headNow()
+	if c == nil {
+		return nil
+	}
+	return r.index.Update(func(tx *index.Tx) error {
+		if tx.PendingCount() == 0 {
+			return nil
+		}
+		a := &applier{r: r, tx: tx, head: c.Tree, id: id}
+		d, err := a.waitingDiff()
+		if err != nil {
+			return err
+		}
+		return a.run(ctx, d)
+	})
+}
+
+// run makes the steps: what appears, parents first; what changes in place;
+// what goes, children first.
+func (a *applier) run(ctx context.Context, d *treeDiff) error {
+	a.added = map[object.FileID]bool{}
+	for _, p := range d.Added {
+		a.added[p.Entry.ID] = true
+	}
+	for _, p := range d.Added {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := a.step(p, a.add(p)); err != nil {
+			return err
+		}
+	}
+	for _, p := range d.Changed {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := a.step(p.New, a.change(p.New)); err != nil {
+			return err
+		}
+	}
+	for _, p := range d.Removed {
+		if err := a.step(p, a.remove(p)); err != nil {
+			return err
+		}
+	}
+	return a.setModes()
+}
+
+// step ends one step: what failed waits, and is told about.
+func (a *applier) step(p placed, err error) error {
+	path := p.Path
+	if full, ok := a.pathOf(index.Slot{Parent: p.Parent, Name: p.Entry.Name}); ok {
+		path = full
+	}
+	if err == nil {
+		return a.tx.ClearPending(path)
+	}
+	var broken *indexError
+	if errors.As(err, &broken) {
+		return err
+	}
+	switch {
+	case errors.Is(err, tree.ErrBusy):
+		a.r.retrySoon()
+	case errors.Is(err, tree.ErrChanged), isAbsent(err):
+		if err := a.edited(path); err != nil {
+			return err
+		}
+	case errors.Is(err, tree.ErrNotEmpty), errors.Is(err, errParentWaits):
+	default:
+		a.r.report(path, err)
+		a.r.retrySoon()
+	}
+	a.r.log.Debug("remote change waits", "resource", a.r.name, "path", path, "reason", err)
+	return a.wait(path, p.Entry.ID)
+}
+
+// edited has the committer look at a name that is not as the index says. That
+// it is missing is no deed: a scan tells.
+func (a *applier) edited(path string) error {
+	if _, err := a.r.tree.Stat(path); err != nil {
+		a.r.wantScan = true
+		return nil
+	}
+	return a.r.journal.Found(a.r.name, path)
+}
+
+// wait lists a name, and all names that its file has on disk, as waiting.
+func (a *applier) wait(path string, id object.FileID) error {
+	if err := a.tx.SetPending(path, a.id); err != nil {
+		return indexed(err)
+	}
+	for _, slot := range a.tx.Slots(id) {
+		if at, ok := a.pathOf(slot); ok {
+			if err := a.tx.SetPending(at, a.id); err != nil {
+				return indexed(err)
+			}
+		}
+	}
+	return nil
+}
+
+// indexError is a failure of the index itself: it ends an apply.
+type indexError struct{ error }
+
+func (e *indexError) Unwrap() error { return e.error }
+
+func indexed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &indexError{err}
+}
+
+// errParentWaits says that the directory of an entry is not there yet.
+var errParentWaits = errors.New("its directory is not there yet")
+
+// add puts an entry at a name that did not have it.
+func (a *applier) add(p placed) error {
+	slot := index.Slot{Parent: p.Parent, Name: p.Entry.Name}
+	path, ok := a.pathOf(slot)
+	if !ok {
+		return errParentWaits
+	}
+	cur, had := a.tx.Get(slot.Parent, slot.Name)
+	if had && cur.ID == p.Entry.ID && cur.Kind == p.Entry.Kind {
+		return a.update(path, cur, p.Entry)
+	}
+	from, linked, err := a.source(p.Entry)
+	if err != nil {
+		return err
+	}
+	if had && (from != nil || p.Entry.Kind == object.Dir || cur.Kind == object.Dir || a.added[cur.ID]) {
+		if err := a.aside(path, cur); err != nil {
+			return err
+		}
+		had = false
+	}
+	switch {
+	case from != nil && linked:
+		return a.link(path, slot, *from, p.Entry)
+	case from != nil:
+		return a.move(path, slot, *from, p.Entry)
+	case had:
+		if err := a.r.untag(a.tx, cur); err != nil {
+			return err
+		}
+		return a.create(path, slot, p.Entry, &cur)
+	}
+	return a.create(path, slot, p.Entry, nil)
+}
+
+// pathOf returns where a name is on disk, if its directory is there.
+func (a *applier) pathOf(slot index.Slot) (string, bool) {
+	path, err := a.tx.Path(slot)
+	if err != nil {
+		return "", false
+	}
+	return path, true
+}
+
+// source finds a name on disk that the file can be moved or linked from.
+func (a *applier) source(e object.Entry) (from *index.Node, linked bool, err error) {
+	for _, slot := range a.tx.Slots(e.ID) {
+		n, ok := a.tx.Get(slot.Parent, slot.Name)
+		if !ok || n.Kind != e.Kind {
+			continue
+		}
+		stays, err := a.belongs(n)
+		if err != nil {
+			return nil, false, err
+		}
+		n2 := n
+		if !stays {
+			return &n2, false, nil
+		}
+		if e.Kind == object.File {
+			from, linked = &n2, true
+		}
+	}
+	return from, linked, nil
+}
+
+// belongs tells whether the head has the file at the name where it is.
+func (a *applier) belongs(n index.Node) (bool, error) {
+	path, ok := a.pathOf(n.Slot())
+	if !ok {
+		return false, nil
+	}
+	e, err := findEntry(a.r.store, a.head, path)
+	return e != nil && e.ID == n.ID, err
+}
+
+// aside moves what is at a name out of the way, under a hidden name.
+func (a *applier) aside(path string, n index.Node) error {
+	name := asideName(n.ID)
+	if _, err := a.r.tree.Rename(path, name, expectNode(n)); err != nil {
+		return err
+	}
+	if err := a.tx.Move(n.Slot(), index.Slot{Name: name}); err != nil {
+		return indexed(err)
+	}
+	n.Parent, n.Name = object.FileID{}, name
+	return a.restat(n)
+}
+
+// move renames a file or directory to its new name.
+func (a *applier) move(path string, slot index.Slot, from index.Node, e object.Entry) error {
+	old, ok := a.pathOf(from.Slot())
+	if !ok {
+		return errParentWaits
+	}
+	info, err := a.r.tree.Rename(old, path, expectNode(from))
+	if isAbsent(err) { // moved, or moved aside, before a crash
+		info, err = a.moved(path, from)
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.tx.Move(from.Slot(), slot); err != nil {
+		return indexed(err)
+	}
+	from.Parent, from.Name, from.Ctime = slot.Parent, slot.Name, info.Ctime
+	if err := a.tx.Put(from); err != nil {
+		return indexed(err)
+	}
+	return a.update(path, from, e)
+}
+
+// moved finishes a move that a crash cut short.
+func (a *applier) moved(path string, from index.Node) (tree.Info, error) {
+	info, err := a.r.tree.Stat(path)
+	if err == nil && info.Key == from.Key {
+		return info, nil
+	}
+	name := asideName(from.ID)
+	if info, err = a.r.tree.Stat(name); err != nil || info.Key != from.Key {
+		return info, tree.ErrChanged
+	}
+	return a.r.tree.Rename(name, path, tree.Exactly(info))
+}
+
+// link gives a file one more name.
+func (a *applier) link(path string, slot index.Slot, from index.Node, e object.Entry) error {
+	old, ok := a.pathOf(from.Slot())
+	if !ok {
+		return errParentWaits
+	}
+	info, err := a.r.tree.Link(old, path, expectNode(from))
+	if err != nil {
+		return err
+	}
+	n := from
+	n.Parent, n.Name, n.Ctime = slot.Parent, slot.Name, info.Ctime
+	if err := a.tx.Put(n); err != nil {
+		return indexed(err)
+	}
+	if err := a.restatAll(n); err != nil {
+		return err
+	}
+	if n, ok = a.tx.Get(slot.Parent, slot.Name); !ok {
+		return nil
+	}
+	return a.update(path, n, e)
+}
+
+// create makes a new file, directory or link; over, if not nil, is the file
+// that it replaces.
+func (a *applier) create(path string, slot index.Slot, e object.Entry, over *index.Node) error {
+	var info tree.Info
+	var err error
+	switch e.Kind {
+	case object.Dir:
+		info, err = a.r.tree.Mkdir(path, e.Mode|0o700)
+		if errors.Is(err, tree.ErrChanged) {
+			info, err = a.adoptDir(path)
+		}
+		a.modes = append(a.modes, laterMode{slot, e.Mode})
+	case object.Symlink:
+		info, err = a.symlink(path, e, over)
+	default:
+		info, err = a.write(path, e, over)
+	}
+	if err != nil {
+		if same, ok := a.alreadyThere(path, e); ok {
+			info, err = same, nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return a.put(slot, e, info)
+}
+
+// adoptDir takes a directory that is there already: two nodes made it, or an
+// apply before this one.
+func (a *applier) adoptDir(path string) (tree.Info, error) {
+	info, err := a.r.tree.Stat(path)
+	if err == nil && !isDir(info) {
+		err = tree.ErrChanged
+	}
+	return info, err
+}
+
+// alreadyThere tells whether the name already is what it should become, as
+// after a crash between an apply and its index.
+func (a *applier) alreadyThere(path string, e object.Entry) (tree.Info, bool) {
+	info, err := a.r.tree.Stat(path)
+	if err != nil {
+		return info, false
+	}
+	if kind, ok := kindOf(info); !ok || kind != e.Kind || kind == object.Dir {
+		return info, false
+	}
+	id, err := a.r.hashPath(path, info)
+	if err != nil || id != e.Blob {
+		return info, false
+	}
+	if e.Kind == object.File && (info.Mtime != e.Mtime || mirroredMode(info.Mode, e.Kind) != e.Mode) {
+		return info, false
+	}
+	return info, true
+}
+
+func (a *applier) symlink(path string, e object.Entry, over *index.Node) (tree.Info, error) {
+	target, err := a.r.store.ReadBlob(e.Blob, maxSymlink)
+	if err != nil {
+		return tree.Info{}, err
+	}
+	dir, _ := splitPath(path)
+	like, want := replaced(over)
+	tmp, err := a.r.tree.NewTempSymlink(dir, string(target), e.Mtime, like)
+	if err != nil {
+		return tree.Info{}, err
+	}
+	defer tmp.Discard()
+	return a.r.tree.Place(tmp, path, want)
+}
+
+// write places a file's content.
+func (a *applier) write(path string, e object.Entry, over *index.Node) (tree.Info, error) {
+	content, _, err := a.r.store.OpenBlob(e.Blob)
+	if err != nil {
+		return tree.Info{}, err
+	}
+	defer content.Close()
+	dir, _ := splitPath(path)
+	like, want := replaced(over)
+	if like != nil {
+		if now, err := a.r.tree.Stat(path); err == nil {
+			like = &now // its owner, which the index does not know
+		}
+	}
+	tmp, err := a.r.tree.NewTemp(dir, e.Mode, like)
+	if err != nil {
+		return tree.Info{}, err
+	}
+	defer tmp.Discard()
+	if _, err := io.Copy(tmp, content); err != nil {
+		return tree.Info{}, fmt.Errorf("write %s: %w", path, err)
+	}
+	if len(e.Xattrs) > 0 {
+		if err := tmp.SetXattrs(treeXattrs(e.Xattrs)); err != nil {
+			return tree.Info{}, err
+		}
+	}
+	if err := tmp.SetMtime(e.Mtime); err != nil {
+		return tree.Info{}, err
+	}
+	return a.r.tree.Place(tmp, path, want)
+}
+
+// replaced returns what a new file takes its owner from, and what its slot
+// must hold.
+func replaced(over *index.Node) (*tree.Info, tree.Expect) {
+	if over == nil {
+		return nil, tree.Absent()
+	}
+	info := diskInfo(*over)
+	return &info, tree.Exactly(info)
+}
+
+// change brings an entry that stays at its name up to date.
+func (a *applier) change(p placed) error {
+	slot := index.Slot{Parent: p.Parent, Name: p.Entry.Name}
+	path, ok := a.pathOf(slot)
+	if !ok {
+		return errParentWaits
+	}
+	n, ok := a.tx.Get(slot.Parent, slot.Name)
+	if !ok || n.ID != p.Entry.ID {
+		return a.add(p)
+	}
+	return a.update(path, n, p.Entry)
+}
+
+// update gives the file at path, which is as the index says in n, the content
+// and attributes of e.
+func (a *applier) update(path string, n index.Node, e object.Entry) error {
+	if sameOnDisk(n.Entry, e) {
+		mode := n.Mode
+		n.Entry = withName(e, n.Name)
+		n.Mode = mode // the disk's, which may have bits that are not mirrored
+		a.r.retag(n)
+		return indexed(a.tx.Put(n))
+	}
+	info, err := a.rewrite(path, n, e)
+	if err != nil {
+		same, ok := a.alreadyThere(path, e)
+		if !ok {
+			return err
+		}
+		info = same
+	}
+	if err := a.put(n.Slot(), e, info); err != nil {
+		return err
+	}
+	return a.relink(n, e)
+}
+
+func (a *applier) rewrite(path string, n index.Node, e object.Entry) (tree.Info, error) {
+	switch {
+	case e.Kind == object.Symlink:
+		return a.symlink(path, e, &n)
+	case e.Kind == object.Dir || e.Blob == n.Blob:
+		var attr tree.Attr
+		if mirroredMode(n.Mode, n.Kind) != e.Mode {
+			attr.Mode = &e.Mode
+		}
+		if e.Kind == object.File && e.Mtime != n.Entry.Mtime {
+			attr.Mtime = &e.Mtime
+		}
+		if !sameXattrs(n.Xattrs, e.Xattrs) {
+			x := treeXattrs(e.Xattrs)
+			attr.Xattrs = &x
+		}
+		return a.r.tree.SetAttr(path, expectNode(n), attr)
+	}
+	return a.write(path, e, &n)
+}
+
+// relink gives the other names of a hard link the inode that took the place of
+// theirs.
+func (a *applier) relink(was index.Node, e object.Entry) error {
+	now, ok := a.tx.Get(was.Parent, was.Name)
+	if !ok || e.Kind != object.File {
+		return nil
+	}
+	path, ok := a.pathOf(now.Slot())
+	if !ok {
+		return nil
+	}
+	others := 0
+	for _, slot := range a.tx.Slots(e.ID) {
+		n, ok := a.tx.Get(slot.Parent, slot.Name)
+		if !ok || slot == now.Slot() || n.Key != was.Key {
+			continue
+		}
+		at, ok := a.pathOf(slot)
+		if !ok {
+			continue
+		}
+		others++
+		if now.Key != was.Key {
+			if err := a.linkOver(path, at); err != nil {
+				return err
+			}
+		}
+		linked := now
+		linked.Parent, linked.Name, linked.Conflict = n.Parent, n.Name, n.Conflict
+		if err := a.tx.Put(linked); err != nil {
+			return indexed(err)
+		}
+	}
+	if others == 0 {
+		return nil
+	}
+	return a.restatAll(now)
+}
+
+// linkOver makes the name at another name of the file at path.
+func (a *applier) linkOver(path, at string) error {
+	now, err := a.r.tree.Stat(path)
+	if err != nil {
+		return err
+	}
+	old, err := a.r.tree.Stat(at)
+	if err != nil {
+		return err
+	}
+	dir, _ := splitPath(at)
+	tmp, err := a.r.tree.NewTempLink(dir, path, tree.Exactly(now))
+	if err != nil {
+		return err
+	}
+	defer tmp.Discard()
+	_, err = a.r.tree.Place(tmp, at, tree.Exactly(old))
+	return err
+}
+
+// restatAll records the stat of a file at all its names, after its link count
+// changed.
+func (a *applier) restatAll(n index.Node) error {
+	for _, slot := range a.tx.Slots(n.ID) {
+		if other, ok := a.tx.Get(slot.Parent, slot.Name); ok && other.Key == n.Key {
+			if err := a.restat(other); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// restat records the stat that a node has on disk now.
+func (a *applier) restat(n index.Node) error {
+	path, ok := a.pathOf(n.Slot())
+	if !ok {
+		return nil
+	}
+	info, err := a.r.tree.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Key == n.Key {
+		n.Ctime = info.Ctime
+	}
+	return indexed(a.tx.Put(n))
+}
+
+// remove takes an entry away from a name that no longer has it.
+func (a *applier) remove(p placed) error {
+	n, ok := a.tx.Get(p.Parent, p.Entry.Name)
+	if !ok || n.ID != p.Entry.ID {
+		if n, ok = a.asideOf(p.Entry.ID); !ok {
+			return nil // moved, replaced, or removed before
+		}
+	}
+	path, ok := a.pathOf(n.Slot())
+	if !ok {
+		return nil
+	}
+	var err error
+	if n.Kind == object.Dir {
+		err = a.r.tree.Rmdir(path, expectNode(n))
+	} else {
+		err = a.r.tree.Remove(path, expectNode(n))
+	}
+	if err != nil && !isAbsent(err) {
+		if !errors.Is(err, tree.ErrNotEmpty) || !a.keepsOnlyIgnored(path, n) {
+			return err
+		}
+	}
+	return a.forget(n)
+}
+
+// keepsOnlyIgnored tells that a directory holds nothing but what is not
+// mirrored: it stays on this disk, and is no part of the mirror any more.
+func (a *applier) keepsOnlyIgnored(path string, n index.Node) bool {
+	names, err := a.r.tree.ReadDir(path)
+	if err != nil {
+		return false
+	}
+	for _, name := range names {
+		at := join(path, name.Name)
+		if !a.r.skip(at, name.Mode&unix.S_IFMT == unix.S_IFDIR) {
+			return false
+		}
+	}
+	a.r.kept.add(path)
+	return true
+}
+
+// forget takes a node that is no longer on disk out of the index.
+func (a *applier) forget(n index.Node) error {
+	if err := a.r.untag(a.tx, n); err != nil {
+		return err
+	}
+	_, err := a.tx.DeleteTree(n.Parent, n.Name)
+	return indexed(err)
+}
+
+// asideOf finds what was moved out of the way.
+func (a *applier) asideOf(id object.FileID) (index.Node, bool) {
+	return a.tx.Get(object.FileID{}, asideName(id))
+}
+
+// put records an entry with the stat it has on disk now.
+func (a *applier) put(slot index.Slot, e object.Entry, info tree.Info) error {
+	n := index.Node{Parent: slot.Parent, Entry: withName(e, slot.Name), Key: info.Key, Size: info.Size, Ctime: info.Ctime}
+	n.Mode, n.Tree = info.Perm(), object.TreeID{}
+	a.r.retag(n)
+	return indexed(a.tx.Put(n))
+}
+
+// setModes gives new directories their modes and attributes, now that they are
+// filled.
+func (a *applier) setModes() error {
+	for i := len(a.modes) - 1; i >= 0; i-- {
+		n, ok := a.tx.Get(a.modes[i].slot.Parent, a.modes[i].slot.Name)
+		path, there := a.pathOf(a.modes[i].slot)
+		if !ok || !there {
+			continue
+		}
+		mode := a.modes[i].mode
+		attr := tree.Attr{Mode: &mode}
+		if len(n.Xattrs) > 0 {
+			x := treeXattrs(n.Xattrs)
+			attr.Xattrs = &x
+		}
+		info, err := a.r.tree.SetAttr(path, expectNode(n), attr)
+		if err != nil {
+			a.r.report(path, err)
+			continue
+		}
+		n.Mode, n.Ctime = info.Perm(), info.Ctime
+		if err := a.tx.Put(n); err != nil {
+			return indexed(err)
+		}
+	}
+	return nil
+}

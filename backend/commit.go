@@ -1,0 +1,475 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/backend/store"
+	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
+)
+
+// racy is how old a file's last change must be for its stat to identify its
+// bytes: a write within the same tick of the kernel's clock would not show.
+const racy = 20 * time.Millisecond
+
+// errOpen means that a writer holds the file; it stays dirty.
+var errOpen = errors.New("open for writing")
+
+// errChanging means that the file changed while it was read; it stays dirty.
+var errChanging = errors.New("changed while being read")
+
+// committer makes one commit of one resource out of one observation. It works
+// inside an index transaction: the index, the batch and the tree that is built
+// change together or not at all.
+type committer struct {
+	r     *resource
+	tx    *index.Tx
+	batch *store.Batch
+	base  object.TreeID // of the head
+
+	here     map[journal.FileKey]bool // inodes that were seen somewhere
+	refilled map[object.FileID]bool
+	oldPath  map[object.FileID]string // of directories, before the commit
+
+	headID  object.CommitID
+	waiting map[string]object.CommitID      // names whose remote version waits
+	before  map[object.FileID]object.BlobID // content that the index had
+	touched map[index.Slot]bool             // names whose entry may have changed
+	keep    map[string]bool                 // paths that stay dirty
+	lost    bool                            // something is missing without a deed: scan
+	what    summary
+}
+
+// commitMarks commits what changed at the marks in due and clears them from
+// the journal once that is durable. It returns whether a commit was made.
+func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bool, error) {
+	batch, err := r.store.NewBatch()
+	if err != nil {
+		return false, fmt.Errorf("begin commit of %s: %w", r.name, err)
+	}
+	defer batch.Discard()
+
+	var made *object.Commit
+	var id object.CommitID
+	var done []journal.Mark
+	waited := false
+	err = r.index.Update(func(tx *index.Tx) error {
+		look := r.observe(tx, all, due)
+		c := &committer{
+			r: r, tx: tx, batch: batch, touched: map[index.Slot]bool{}, keep: map[string]bool{},
+			before: map[object.FileID]object.BlobID{},
+		}
+		for path, err := range look.failed {
+			r.report(path, err)
+			c.keep[path] = true
+		}
+		var head *object.Commit
+		if c.headID, head = r.headNow(); head != nil {
+			c.base = head.Tree
+		}
+		if c.waiting, err = tx.Pending(); err != nil {
+			return err
+		}
+		if err := c.collect(ctx, look.seen); err != nil {
+			return err
+		}
+		for _, m := range look.marks {
+			if !c.keep[m.Path] {
+				done = append(done, m)
+			}
+		}
+		r.wantScan = r.wantScan || c.lost
+		made, id, err = c.write()
+		if err != nil || made == nil {
+			return err
+		}
+		waited = len(c.waiting) > 0
+		return tx.SetApplied(id)
+	})
+	if err != nil {
+		return false, fmt.Errorf("commit %s: %w", r.name, err)
+	}
+	r.journal.Clear(r.name, done)
+	if made == nil {
+		return false, nil
+	}
+	r.log.Debug("committed", "resource", r.name, "commit", id, "subject", made.Message)
+	r.headMoved(id, made)
+	r.act(r.replica.Committed(id, made.FullCover(id)))
+	if waited {
+		return true, r.applyWaiting(ctx)
+	}
+	return true, nil
+}
+
+// collect brings the index up to what was seen: directories first, so that the
+// paths of what is inside them are right, then files, then what is gone.
+func (c *committer) collect(ctx context.Context, list []seen) error {
+	c.survey(list)
+	for _, dirs := range []bool{true, false} {
+		for i := range list {
+			s := &list[i]
+			if !s.present || isDir(s.info) != dirs {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := c.present(s); err != nil {
+				return fmt.Errorf("%s: %w", s.path, err)
+			}
+		}
+	}
+	for i := range list {
+		if s := &list[i]; !s.present {
+			if err := c.absent(s); err != nil {
+				return fmt.Errorf("%s: %w", s.path, err)
+			}
+		}
+	}
+	return c.emptyLimbo()
+}
+
+// present settles one name that is there.
+func (c *committer) present(s *seen) error {
+	kind, mirrored := kindOf(s.info)
+	if !mirrored {
+		c.r.local.add(s.path)
+		return c.gone(s)
+	}
+	if c.r.skip(s.path, kind == object.Dir) {
+		return nil
+	}
+	dir, name := splitPath(s.path)
+	parent, ok := c.dirID(dir)
+	if !ok {
+		c.keep[s.path] = true // its directory could not be settled; look again with it
+		return nil
+	}
+	cur, had := c.tx.Get(parent, name)
+	from, err := c.identify(s, kind, cur, had)
+	if err != nil {
+		return c.postpone(s, err)
+	}
+	node, err := c.read(s, kind, from)
+	if err != nil {
+		return c.postpone(s, err)
+	}
+	node.Parent, node.Name, node.ID, node.Tree = parent, name, from.id, object.TreeID{}
+	if from.minted {
+		node.Tags = from.tags
+	}
+	return c.place(s, node, cur, had, from)
+}
+
+// place puts a settled node into the index and notes which names changed.
+func (c *committer) place(s *seen, node, cur index.Node, had bool, from origin) error {
+	if had {
+		c.before[cur.ID] = cur.Blob
+	}
+	if had && cur.ID != node.ID {
+		if err := c.tx.Move(cur.Slot(), index.Slot{Parent: limbo, Name: cur.ID.String()}); err != nil {
+			return err
+		}
+	}
+	if from.from != nil {
+		old, err := c.tx.Path(*from.from)
+		if err != nil {
+			old = ""
+		}
+		c.what.renamed(old, s.path, s.actor)
+		c.touched[*from.from] = true
+		if err := c.tx.Move(*from.from, node.Slot()); err != nil {
+			return err
+		}
+	} else if !had || cur.ID != node.ID {
+		c.what.added(s.path, s.actor)
+	} else if !sameOnDisk(cur.Entry, node.Entry) {
+		c.what.edited(s.path, s.actor)
+	}
+	if err := c.tx.Put(node); err != nil {
+		return err
+	}
+	c.r.retag(node)
+	c.touched[node.Slot()] = true
+	return c.spread(node)
+}
+
+// spread copies content and attributes to the other names of a hard link.
+func (c *committer) spread(node index.Node) error {
+	if node.Kind == object.Dir {
+		return nil
+	}
+	for _, slot := range c.tx.Slots(node.ID) {
+		other, ok := c.tx.Get(slot.Parent, slot.Name)
+		if !ok || slot == node.Slot() || other.Key != node.Key {
+			continue
+		}
+		linked := node
+		linked.Parent, linked.Name = slot.Parent, slot.Name
+		if err := c.tx.Put(linked); err != nil {
+			return err
+		}
+		c.touched[slot] = true
+	}
+	return nil
+}
+
+// postpone leaves a name dirty when it cannot be read for now.
+func (c *committer) postpone(s *seen, err error) error {
+	switch {
+	case errors.Is(err, errOpen), errors.Is(err, errChanging), isAbsent(err):
+	case isLocal(err):
+		c.r.report(s.path, err)
+	default:
+		return err
+	}
+	c.keep[s.path] = true
+	c.r.retrySoon()
+	return nil
+}
+
+// absent settles one name that is missing.
+func (c *committer) absent(s *seen) error {
+	dir, name := splitPath(s.path)
+	parent, ok := c.dirID(dir)
+	if !ok {
+		return nil // its directory is gone as well, and takes it along
+	}
+	if _, ok := c.tx.Get(parent, name); !ok {
+		return nil // it was never committed, or has moved
+	}
+	if !s.deed() {
+		c.lost = true
+		return nil
+	}
+	return c.gone(s)
+}
+
+// gone takes what the index has at a name out of it.
+func (c *committer) gone(s *seen) error {
+	dir, name := splitPath(s.path)
+	parent, ok := c.dirID(dir)
+	if !ok {
+		return nil
+	}
+	n, ok := c.tx.Get(parent, name)
+	if !ok {
+		return nil
+	}
+	c.touched[n.Slot()] = true
+	c.what.deleted(s.path, s.actor)
+	return c.drop(n)
+}
+
+func (c *committer) drop(n index.Node) error {
+	if err := c.r.untag(c.tx, n); err != nil {
+		return err
+	}
+	_, err := c.tx.DeleteTree(n.Parent, n.Name)
+	return err
+}
+
+// emptyLimbo deletes the nodes that were displaced and turned up nowhere.
+func (c *committer) emptyLimbo() error {
+	var nodes []index.Node
+	if err := c.tx.Children(limbo, func(n index.Node) error {
+		nodes = append(nodes, n)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if err := c.drop(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *committer) dirID(path string) (object.FileID, bool) {
+	if path == "" {
+		return object.FileID{}, true
+	}
+	n, ok := c.tx.Lookup(path)
+	return n.ID, ok && n.Kind == object.Dir
+}
+
+// read returns the node of what is at a name, reading content only where its
+// stat does not vouch for the bytes that the index knows.
+func (c *committer) read(s *seen, kind object.Kind, from origin) (index.Node, error) {
+	n := index.Node{Key: s.info.Key, Size: s.info.Size, Ctime: s.info.Ctime}
+	if from.node != nil {
+		n.Entry = from.node.Entry
+	}
+	n.Kind = kind
+	if kind != object.Symlink {
+		n.Mode = s.info.Perm()
+		xattrs, err := c.r.xattrs(s.path)
+		if err != nil {
+			return n, err
+		}
+		n.Xattrs = xattrs
+	}
+	switch kind {
+	case object.Dir:
+		return n, nil
+	case object.Symlink:
+		n.Mtime = s.info.Mtime
+		return n, c.readLink(s, &n)
+	}
+	if c.vouched(s, from.node) {
+		n.Entry.Mtime = s.info.Mtime
+		return n, nil
+	}
+	return n, c.readFile(s, from.node, &n)
+}
+
+// vouched tells that the bytes are those of the node without reading them.
+func (c *committer) vouched(s *seen, n *index.Node) bool {
+	if n == nil || n.Uncertain || n.Key != s.info.Key || n.Size != s.info.Size || n.Entry.Mtime != s.info.Mtime {
+		return false
+	}
+	return n.Ctime == s.info.Ctime || !writesData(s.kinds)
+}
+
+func writesData(k journal.KindSet) bool {
+	return k.Has(journal.KindOpen) || k.Has(journal.KindClose) || k.Has(journal.KindWrite) ||
+		k.Has(journal.KindFound) || k.Has(journal.KindCreate)
+}
+
+func (c *committer) readLink(s *seen, n *index.Node) error {
+	target, err := c.r.tree.Readlink(s.path)
+	if err != nil {
+		return err
+	}
+	n.Blob, err = c.batch.PutBlob(strings.NewReader(target), int64(len(target)))
+	return err
+}
+
+// readFile stores the content of a file that no writer has open.
+func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
+	f, err := c.r.tree.OpenFile(s.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	quiet, err := f.Quiet()
+	if err != nil {
+		return err
+	}
+	if !quiet && !c.r.looks.steady(s.path, f.Info, c.r.now()) {
+		return errOpen
+	}
+	n.Blob, err = c.batch.PutBlob(io.LimitReader(f, f.Info.Size), f.Info.Size)
+	if errors.Is(err, store.ErrSizeChanged) {
+		return errChanging
+	}
+	if err != nil {
+		return err
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !sameStat(after, f.Info) || after.Key != s.info.Key {
+		return errChanging
+	}
+	n.Size, n.Ctime, n.Entry.Mtime, n.Mode = after.Size, after.Ctime, after.Mtime, after.Perm()
+	n.Uncertain = c.r.now().Sub(time.Unix(0, after.Mtime)) < racy
+	if !quiet {
+		c.keep[s.path] = true // committed as it is, and looked at again until it is closed
+		c.r.looks.committed(s.path, after)
+		c.r.retrySoon()
+	}
+	return nil
+}
+
+func sameStat(a, b tree.Info) bool {
+	return a.Key == b.Key && a.Size == b.Size && a.Mtime == b.Mtime && a.Ctime == b.Ctime
+}
+
+// write builds the tree and commits it. It returns nil if nothing changed.
+func (c *committer) write() (*object.Commit, object.CommitID, error) {
+	e, err := c.edits()
+	if err != nil {
+		return nil, object.CommitID{}, err
+	}
+	tree, err := e.build(c.batch, c.base)
+	if err != nil {
+		return nil, object.CommitID{}, fmt.Errorf("build tree: %w", err)
+	}
+	if tree == c.base {
+		return nil, object.CommitID{}, nil
+	}
+	return c.r.commitTree(c.batch, tree, c.what.subject())
+}
+
+// edits turns the touched names into edits of the head's tree.
+func (c *committer) edits() (*edits, error) {
+	e := &edits{}
+	puts := map[string]object.Entry{}
+	for slot := range c.touched {
+		path, err := c.tx.Path(slot)
+		if err != nil {
+			continue // its directory is gone
+		}
+		_, waits := c.waiting[path]
+		if n, ok := c.tx.Get(slot.Parent, slot.Name); ok {
+			puts[path] = treeEntry(n)
+		} else if !waits { // else: the remote version comes back
+			e.remove(path)
+		}
+	}
+	paths := slices.Sorted(maps.Keys(puts))
+	for _, path := range paths {
+		if err := c.putEntry(e, path, puts[path]); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// putEntry sets one entry, or, where a remote version of it waits, what comes
+// of both.
+func (c *committer) putEntry(e *edits, path string, entry object.Entry) error {
+	if entry.Kind == object.Dir {
+		id, err := c.oldTree(entry.ID)
+		if err != nil {
+			return err
+		}
+		entry.Tree = id
+	}
+	if len(c.waiting) > 0 {
+		if err := c.ensureParents(e, path); err != nil {
+			return err
+		}
+		if _, waits := c.waiting[path]; waits {
+			return c.rebase(e, path, entry)
+		}
+	}
+	e.put(path, entry)
+	return nil
+}
+
+// oldTree returns the tree that the head has for a directory, zero for a new one.
+func (c *committer) oldTree(id object.FileID) (object.TreeID, error) {
+	path, ok := c.oldPath[id]
+	if !ok || c.base.IsZero() {
+		return object.TreeID{}, nil
+	}
+	entry, err := findEntry(c.batch, c.base, path)
+	if err != nil || entry == nil || entry.Kind != object.Dir {
+		return object.TreeID{}, err
+	}
+	return entry.Tree, nil
+}

@@ -1,0 +1,381 @@
+package backend
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/silvermirror/smfs/backend/node"
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/config"
+	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
+)
+
+// Options of an engine.
+type Options struct {
+	Base    int    // fd of the base directory, from before anything was mounted over it; stays the caller's
+	State   string // path of the state directory, through an fd where there is a mount
+	Config  *config.Config
+	Node    *node.Node
+	Journal *journal.Journal // the engine does not close it
+	Log     *slog.Logger
+
+	// Mounted says that a mount journals every change below the base
+	// directory, so that nothing needs to be scanned for.
+	Mounted bool
+	// Trusted says that the journal knows every change since the last commit:
+	// the engine before this one died, but its mount stayed attached until now.
+	Trusted bool
+	// Clean says that the engine before this one ended by itself.
+	Clean bool
+}
+
+// Engine runs one mirror: a worker for each resource, a session with each
+// peer. It implements API. Methods may be called by all goroutines at once,
+// between Start and Close.
+type Engine struct {
+	o         Options
+	log       *slog.Logger
+	resources []*resource
+	sessions  *sessions
+	mounted   mountState
+
+	generation atomic.Uint64
+
+	cancel context.CancelFunc
+	group  *errgroup.Group
+}
+
+// mountState is what a mount tells about itself, for status.
+type mountState struct {
+	mu                   sync.Mutex
+	mounted, passthrough bool
+}
+
+// Open opens, or makes, the store and index of every resource. Nothing runs
+// before Start.
+func Open(o Options) (*Engine, error) {
+	e := &Engine{o: o, log: o.Log}
+	for _, dir := range []string{"store", "index"} {
+		if err := os.MkdirAll(filepath.Join(o.State, dir), 0o700); err != nil {
+			return nil, fmt.Errorf("make state directory: %w", err)
+		}
+	}
+	for i := range o.Config.Resources {
+		r, err := e.openResource(o.Config.Resources[i])
+		if err != nil {
+			return nil, errors.Join(err, e.closeResources())
+		}
+		e.resources = append(e.resources, r)
+	}
+	s, err := newSessions(e)
+	if err != nil {
+		return nil, errors.Join(err, e.closeResources())
+	}
+	e.sessions = s
+	return e, nil
+}
+
+// ResourceTree is what a mount needs to serve a resource.
+type ResourceTree struct {
+	Name     string
+	Path     string // in the mirror
+	External bool
+	Tree     *tree.Tree
+}
+
+// Trees lists the backing directories.
+func (e *Engine) Trees() []ResourceTree {
+	out := make([]ResourceTree, len(e.resources))
+	for i, r := range e.resources {
+		out[i] = ResourceTree{r.name, r.conf.Path, r.conf.External, r.tree}
+	}
+	return out
+}
+
+// SetMounted tells how the mirror is mounted, for Status, and whom to tell of
+// changes made below the mount.
+func (e *Engine) SetMounted(passthrough bool, n tree.Notifier) {
+	for _, r := range e.resources {
+		r.tree.SetNotifier(n)
+	}
+	e.mounted.mu.Lock()
+	defer e.mounted.mu.Unlock()
+	e.mounted.mounted, e.mounted.passthrough = true, passthrough
+}
+
+// Start begins to commit and to mirror.
+func (e *Engine) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	e.group = &errgroup.Group{}
+	for _, r := range e.resources {
+		e.group.Go(func() error { return r.run(ctx) })
+	}
+	e.group.Go(func() error { return e.sessions.run(ctx) })
+}
+
+// Close commits what is journaled (until ctx ends), then stops everything and
+// closes stores and indexes. What could not be committed stays in the journal
+// for the next engine.
+func (e *Engine) Close(ctx context.Context) error {
+	var errs []error
+	if e.cancel != nil {
+		errs = append(errs, e.commitEverything(ctx))
+		e.cancel()
+		errs = append(errs, e.group.Wait())
+	}
+	return errors.Join(append(errs, e.closeResources())...)
+}
+
+func (e *Engine) commitEverything(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, r := range e.resources {
+		g.Go(func() error { return r.do(ctx, func() error { return r.commitAll(ctx) }) })
+	}
+	return g.Wait()
+}
+
+func (e *Engine) closeResources() error {
+	var errs []error
+	for _, r := range e.resources {
+		errs = append(errs, r.close())
+	}
+	return errors.Join(errs...)
+}
+
+// Generation changes whenever an answer of TagNames or TaggedFiles may.
+func (e *Engine) Generation() uint64 { return e.generation.Load() }
+
+// resource returns the resource of that name, nil where there is none.
+func (e *Engine) resource(name string) *resource {
+	for _, r := range e.resources {
+		if r.name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+// resourceAt finds the resource that a path of the mirror belongs to, and the
+// path in it.
+func (e *Engine) resourceAt(path string) (*resource, string, error) {
+	path = strings.Trim(path, "/")
+	conf, rest := e.o.Config.At(path)
+	if conf == nil {
+		return nil, "", WithHint(fmt.Errorf("%w: %q belongs to no resource of this mirror", ErrInvalid, path), "resources are the sections of config.ini")
+	}
+	if err := tree.CheckPath(rest); err != nil {
+		return nil, "", fmt.Errorf("%w: %q: %w", ErrInvalid, path, err)
+	}
+	return e.resource(conf.Name), rest, nil
+}
+
+// mirrorPath is the path in the mirror of a path in a resource.
+func (r *resource) mirrorPath(path string) string {
+	if path == "" {
+		return r.conf.Path
+	}
+	return join(r.conf.Path, path)
+}
+
+// Status reports without waiting.
+func (e *Engine) Status(context.Context) (*Status, error) {
+	e.mounted.mu.Lock()
+	s := &Status{
+		Mirror: e.o.Node.Mirror, PID: os.Getpid(),
+		Mounted: e.mounted.mounted, Passthrough: e.mounted.passthrough,
+		Node:      NodeStatus{Name: e.o.Node.Name, ID: e.sessions.self},
+		LastStart: StartStatus{Clean: e.o.Clean, Replayed: e.o.Journal.Recovery().Replayed},
+	}
+	e.mounted.mu.Unlock()
+	for _, r := range e.resources {
+		s.LastStart.Scanned += int(max(r.scannedAtStart.Load(), 0))
+		rs, err := r.status()
+		if err != nil {
+			return nil, err
+		}
+		s.Resources = append(s.Resources, rs)
+	}
+	s.Peers = e.sessions.status()
+	return s, nil
+}
+
+// Conflicts lists what merges have put aside.
+func (e *Engine) Conflicts(context.Context) ([]Conflict, error) {
+	var out []Conflict
+	for _, r := range e.resources {
+		list, err := r.conflicts()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, list...)
+	}
+	return out, nil
+}
+
+// Log calls fn for each version, newest first.
+func (e *Engine) Log(ctx context.Context, o LogOptions, fn func(Version) error) error {
+	n := 0
+	limited := func(r *resource) func(Version, *object.Entry) error {
+		return func(v Version, _ *object.Entry) error {
+			if o.Path != "" {
+				v.Path = r.mirrorPath(v.Path)
+			}
+			if err := fn(v); err != nil {
+				return err
+			}
+			if n++; o.Limit > 0 && n >= o.Limit {
+				return errStop
+			}
+			return nil
+		}
+	}
+	list, path := e.resources, ""
+	if o.Path != "" {
+		r, p, err := e.resourceAt(o.Path)
+		if err != nil {
+			return err
+		}
+		list, path = []*resource{r}, p
+	}
+	for _, r := range list {
+		err := r.versions(ctx, path, limited(r))
+		if errors.Is(err, errStop) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if path != "" && n == 0 {
+		return fmt.Errorf("%w: %q has no history; it was never committed", ErrNotFound, o.Path)
+	}
+	return nil
+}
+
+// Wait returns once what was written before the call is committed, and with
+// Mirrored once every reachable peer has applied it.
+func (e *Engine) Wait(ctx context.Context, o WaitOptions) error {
+	if o.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
+		defer cancel()
+	}
+	for _, r := range e.resources {
+		if err := r.waitCommitted(ctx); err != nil {
+			return waitError(ctx, err, r.name+" is not committed yet", "smfs status shows what is pending; a file that is open for writing is committed when it is closed")
+		}
+	}
+	if !o.Mirrored {
+		return nil
+	}
+	return e.sessions.waitMirrored(ctx)
+}
+
+func waitError(ctx context.Context, err error, what, hint string) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return WithHint(fmt.Errorf("%w: %s", ErrTimeout, what), hint)
+	}
+	return err
+}
+
+// waitCommitted returns once all that is marked at the call is committed.
+func (r *resource) waitCommitted(ctx context.Context) error {
+	select {
+	case <-r.ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var upTo uint64
+	if err := r.do(ctx, func() error {
+		if !r.watched {
+			if err := r.refresh(ctx); err != nil {
+				return err
+			}
+		}
+		for _, m := range r.journal.Snapshot(r.name) {
+			upTo = max(upTo, m.Gen)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	events, stop := r.watch()
+	defer stop()
+	for {
+		var left int
+		if err := r.do(ctx, func() error {
+			err := r.commitAll(ctx)
+			for _, m := range r.journal.Snapshot(r.name) {
+				if m.Gen <= upTo && !r.looks.settled(m.Path) {
+					left++
+				}
+			}
+			return err
+		}); err != nil {
+			return err
+		}
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-events:
+		case <-time.After(firstRetry):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Sync commits, then exchanges with the peers.
+func (e *Engine) Sync(ctx context.Context, o SyncOptions) (*SyncReport, error) {
+	list := e.resources
+	if len(o.Resources) > 0 {
+		list = nil
+		for _, name := range o.Resources {
+			r := e.resource(name)
+			if r == nil {
+				return nil, fmt.Errorf("%w: no resource %q in %s", ErrNotFound, name, e.o.Config.File)
+			}
+			list = append(list, r)
+		}
+	}
+	out := &SyncReport{}
+	for _, r := range list {
+		before, _ := r.headNow()
+		if err := r.do(ctx, func() error {
+			r.clearProblems()
+			r.acceptDeletes = o.AcceptDeletes
+			return r.rescan(ctx)
+		}); err != nil {
+			return nil, err
+		}
+		if after, _ := r.headNow(); after != before {
+			out.Committed++
+		}
+	}
+	err := e.sessions.syncNow(ctx, list, o.Hosts)
+	out.Peers = e.sessions.status()
+	for _, r := range list {
+		rs, serr := r.status()
+		if serr != nil {
+			return out, errors.Join(err, serr)
+		}
+		out.Resources = append(out.Resources, rs)
+	}
+	return out, err
+}
+
+var random = rand.Reader

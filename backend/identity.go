@@ -1,0 +1,169 @@
+package backend
+
+import (
+	"fmt"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
+	"github.com/silvermirror/smfs/tags"
+)
+
+// limbo is the parent of index nodes whose name was taken by another file
+// while it is not yet known where they went. No real directory has this id.
+var limbo = object.FileID{0: 0xff, 1: 0xff, 15: 0xff}
+
+// origin says where the identity of the file now at a name comes from.
+type origin struct {
+	id     object.FileID
+	from   *index.Slot // the name it moved away from, if it moved
+	node   *index.Node // what the index knew of the file, if anything
+	tags   tags.Set    // of a fresh id that replaces one name of a hard link
+	minted bool
+}
+
+// identify finds the FileID of the file that is at a name. The rules, in order:
+//
+//   - the same inode as before: the same file;
+//   - an inode that the index knows at other names: a hard link if one of them
+//     still has it, else the file has moved here, except that
+//   - a file renamed over another takes the identity of the one it replaces, so
+//     that an editor's save through a temporary is an edit (the replaced one
+//     must be gone, and must have had one name: else a fresh id with its tags);
+//   - a file whose old name was filled again by a new inode leaves its identity
+//     there (an editor's save that first renames the old version away);
+//   - a new inode at the name of a file keeps that file's id under the same
+//     conditions;
+//   - else the file is new. Directories follow their inodes alone.
+func (c *committer) identify(s *seen, kind object.Kind, cur index.Node, had bool) (origin, error) {
+	if had && cur.Kind == kind && sameKey(cur, s.info) {
+		return origin{id: cur.ID, node: &cur}, nil
+	}
+	known, from, linked, err := c.known(s, kind)
+	if err != nil {
+		return origin{}, err
+	}
+	replaces := had && cur.Kind == kind && kind != object.Dir
+	switch {
+	case known != nil && linked:
+		return origin{id: known.ID, node: known}, nil
+	case known != nil && kind == object.Dir:
+		return origin{id: known.ID, from: from, node: known}, nil
+	case known != nil && replaces && !c.here[cur.Key]:
+		return c.replace(cur, known)
+	case known != nil && c.refilled[known.ID]:
+		return c.mint(nil)
+	case known != nil:
+		return origin{id: known.ID, from: from, node: known}, nil
+	case replaces:
+		return c.replace(cur, nil)
+	}
+	return c.mint(nil)
+}
+
+// replace gives the identity of cur to the file that took its name. content is
+// what the index knows of the new file's bytes, if anything.
+func (c *committer) replace(cur index.Node, content *index.Node) (origin, error) {
+	if len(c.tx.Slots(cur.ID)) > 1 {
+		return c.mint(cur.Tags)
+	}
+	node := cur
+	if content != nil {
+		node.Blob, node.Key, node.Size, node.Mtime, node.Ctime, node.Uncertain =
+			content.Blob, content.Key, content.Size, content.Entry.Mtime, content.Ctime, content.Uncertain
+	}
+	return origin{id: cur.ID, node: &node}, nil
+}
+
+func (c *committer) mint(t tags.Set) (origin, error) {
+	id, err := object.NewFileID(c.r.random)
+	if err != nil {
+		return origin{}, fmt.Errorf("mint file id: %w", err)
+	}
+	return origin{id: id, tags: t, minted: true}, nil
+}
+
+// known looks the inode up in the index. linked tells that another name still
+// has it; else from is a name that it has left.
+func (c *committer) known(s *seen, kind object.Kind) (node *index.Node, from *index.Slot, linked bool, err error) {
+	for _, slot := range c.tx.ByKey(s.info.Key) {
+		n, ok := c.tx.Get(slot.Parent, slot.Name)
+		if !ok || n.Kind != kind {
+			continue
+		}
+		path, perr := c.tx.Path(slot)
+		if perr == nil && path == s.path {
+			continue
+		}
+		if perr == nil {
+			has, err := c.holds(path, s.info.Key)
+			if err != nil {
+				return nil, nil, false, err
+			}
+			if has {
+				return &n, nil, true, nil
+			}
+		}
+		slot := slot
+		node, from = &n, &slot
+	}
+	return node, from, false, nil
+}
+
+// holds tells whether the path still is the inode.
+func (c *committer) holds(path string, key journal.FileKey) (bool, error) {
+	info, err := c.r.tree.Stat(path)
+	if isAbsent(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return info.Key == key, nil
+}
+
+// survey notes, before anything is changed, which inodes are where, which
+// names of known files were filled again by new inodes, and where the
+// directories were.
+func (c *committer) survey(list []seen) {
+	c.here = map[journal.FileKey]bool{}
+	c.refilled = map[object.FileID]bool{}
+	c.oldPath = map[object.FileID]string{}
+	for i := range list {
+		s := &list[i]
+		if !s.present {
+			continue
+		}
+		c.here[s.info.Key] = true
+		if isDir(s.info) {
+			c.noteDir(s.path, s.info)
+			continue
+		}
+		cur, had := c.tx.Lookup(s.path)
+		if had && cur.Kind != object.Dir && cur.Key != s.info.Key && len(c.tx.ByKey(s.info.Key)) == 0 {
+			c.refilled[cur.ID] = true
+		}
+	}
+}
+
+func (c *committer) noteDir(path string, info tree.Info) {
+	if n, ok := c.tx.Lookup(path); ok && n.Kind == object.Dir {
+		c.oldPath[n.ID] = path
+	}
+	for _, slot := range c.tx.ByKey(info.Key) {
+		n, ok := c.tx.Get(slot.Parent, slot.Name)
+		if !ok || n.Kind != object.Dir {
+			continue
+		}
+		if p, err := c.tx.Path(slot); err == nil {
+			c.oldPath[n.ID] = p
+		}
+	}
+}
+
+// sameKey tells whether the node is the inode; a node whose inode is not known
+// yet, because the index was made anew, may be.
+func sameKey(n index.Node, info tree.Info) bool {
+	return n.Key == info.Key || n.Key == (journal.FileKey{})
+}

@@ -1,0 +1,184 @@
+package backend
+
+import (
+	"errors"
+	"os"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
+)
+
+// seen is what the backing directory has at one path that may have changed.
+type seen struct {
+	path    string
+	kinds   journal.KindSet
+	actor   journal.Actor
+	present bool
+	info    tree.Info // where present
+}
+
+// deed tells whether a missing path was taken away by somebody: through the
+// mount, or while a complete scan of a healthy root found it gone. Without a
+// deed a missing path is no delete (invariant 2).
+func (s *seen) deed() bool {
+	return s.kinds.Has(journal.KindUnlink) || s.kinds.Has(journal.KindRmdir) ||
+		s.kinds.Has(journal.KindRename) || s.kinds.Has(journal.KindFound)
+}
+
+// observation is a consistent look at all marked paths: no operation on any of
+// them, or on a directory above, was under way or began while it was taken.
+type observation struct {
+	seen   []seen         // sorted by path, so parents come before children
+	marks  []journal.Mark // those that the look covers, to be cleared once committed
+	failed map[string]error
+}
+
+// observe looks at every path of due, a subset of all marks. New directories
+// are walked, since not every name in them needs to have a mark of its own.
+func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
+	o := &observation{failed: map[string]error{}}
+	at := map[string]seen{}
+	for _, m := range due {
+		if m.Busy {
+			continue
+		}
+		if m.Path == "" || r.skip(m.Path, false) && r.skip(m.Path, true) {
+			o.marks = append(o.marks, m)
+			continue
+		}
+		info, err := r.tree.Stat(m.Path)
+		switch {
+		case err == nil:
+			at[m.Path] = seen{path: m.Path, kinds: m.Kinds, actor: m.Actor, present: true, info: info}
+		case errors.Is(err, os.ErrNotExist):
+			at[m.Path] = seen{path: m.Path, kinds: m.Kinds, actor: m.Actor}
+		default:
+			o.failed[m.Path] = err
+			continue
+		}
+		o.marks = append(o.marks, m)
+	}
+	for _, s := range snapshotOf(at) {
+		if s.present && isDir(s.info) && r.unknownDir(tx, s) {
+			r.walk(s, at, o.failed)
+		}
+	}
+	o.keepStable(r.journal.Snapshot(r.name), all, at)
+	o.seen = snapshotOf(at)
+	return o
+}
+
+func snapshotOf(at map[string]seen) []seen {
+	list := make([]seen, 0, len(at))
+	for _, s := range at {
+		list = append(list, s)
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].path < list[j].path })
+	return list
+}
+
+// unknownDir tells whether the index knows nothing of the directory, neither
+// here nor, by its inode, elsewhere.
+func (r *resource) unknownDir(tx *index.Tx, s seen) bool {
+	if n, ok := tx.Lookup(s.path); ok && n.Kind == object.Dir && sameKey(n, s.info) {
+		return false
+	}
+	return len(tx.ByKey(s.info.Key)) == 0
+}
+
+// walk adds all that is below a new directory.
+func (r *resource) walk(dir seen, at map[string]seen, failed map[string]error) {
+	names, err := r.tree.ReadDir(dir.path)
+	if err != nil {
+		if !errors.Is(err, os.ErrNotExist) {
+			failed[dir.path] = err
+		}
+		return
+	}
+	for _, n := range names {
+		path := join(dir.path, n.Name)
+		if _, ok := at[path]; ok {
+			continue
+		}
+		info, err := r.tree.Stat(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // gone again: its removal has a mark of its own
+		}
+		if err != nil {
+			failed[path] = err
+			continue
+		}
+		if r.skip(path, isDir(info)) {
+			continue
+		}
+		s := seen{path: path, kinds: dir.kinds, actor: dir.actor, present: true, info: info}
+		at[path] = s
+		if isDir(info) {
+			r.walk(s, at, failed)
+		}
+	}
+}
+
+// keepStable drops every path on which an operation began after the marks were
+// taken: both halves of a rename under way are left for the next look.
+func (o *observation) keepStable(now, before []journal.Mark, at map[string]seen) {
+	gen := make(map[string]uint64, len(before))
+	for _, m := range before {
+		gen[m.Path] = m.Gen
+	}
+	moving := map[string]bool{}
+	for _, m := range now {
+		if g, ok := gen[m.Path]; m.Busy || ok && g != m.Gen || !ok {
+			moving[m.Path] = true
+		}
+	}
+	if len(moving) == 0 {
+		return
+	}
+	for path := range at {
+		if underAny(path, moving) {
+			delete(at, path)
+		}
+	}
+	kept := o.marks[:0]
+	for _, m := range o.marks {
+		if !underAny(m.Path, moving) {
+			kept = append(kept, m)
+		}
+	}
+	o.marks = kept
+}
+
+func underAny(path string, set map[string]bool) bool {
+	for {
+		if set[path] {
+			return true
+		}
+		i := strings.LastIndexByte(path, '/')
+		if i < 0 {
+			return false
+		}
+		path = path[:i]
+	}
+}
+
+func isDir(i tree.Info) bool { return i.Mode&unix.S_IFMT == unix.S_IFDIR }
+
+// kindOf maps a file type to an entry's kind; false for what is not mirrored.
+func kindOf(i tree.Info) (object.Kind, bool) {
+	switch i.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return object.File, true
+	case unix.S_IFDIR:
+		return object.Dir, true
+	case unix.S_IFLNK:
+		return object.Symlink, true
+	}
+	return 0, false
+}

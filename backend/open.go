@@ -1,0 +1,239 @@
+package backend
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/backend/replica"
+	"github.com/silvermirror/smfs/backend/store"
+	"github.com/silvermirror/smfs/config"
+	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/tags"
+)
+
+// openResource opens what belongs to one resource. A damaged index is made
+// anew from the head: only the store cannot be replaced.
+func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
+	r = &resource{
+		name: conf.Name, conf: conf, journal: e.o.Journal, ignore: config.NewIgnore(conf.Ignore, conf.VCS),
+		random: random, now: time.Now, log: e.log, nodeName: e.o.Node.Name, generation: &e.generation, key: e.o.Node.Signer,
+		watched: e.o.Mounted && !conf.External, looks: looks{},
+		wantScan: !e.o.Trusted || !e.o.Mounted || conf.External || e.o.Journal.Recovery().Damaged,
+		calls:    make(chan func()), retry: make(chan struct{}, 1), ready: make(chan struct{}),
+		local: &pathSet{}, kept: &pathSet{}, problems: map[string]string{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),
+	}
+	r.scannedAtStart.Store(-1)
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open resource %s: %w", conf.Name, err), r.close())
+		}
+	}()
+	for _, other := range e.o.Config.Resources {
+		if rel, ok := strings.CutPrefix(other.Directory, conf.Directory+"/"); ok && other.Name != conf.Name {
+			r.skipped = append(r.skipped, rel)
+		}
+	}
+	if r.store, err = openStore(filepath.Join(e.o.State, "store", conf.Name+".git"), e.o.State); err != nil {
+		return r, err
+	}
+	r.writer = object.Fingerprint(r.key.PublicKey()) + "." + r.store.Meta().Incarnation
+	if err := r.openTree(e.o.Base); err != nil {
+		return r, err
+	}
+	if err := r.openHead(); err != nil {
+		return r, err
+	}
+	if err := r.openIndex(filepath.Join(e.o.State, "index", conf.Name)); err != nil {
+		return r, err
+	}
+	return r, r.loadTags()
+}
+
+// openStore opens the store at dir, or makes one. A mirror that was copied or
+// restored (another machine, another state directory) gets a new incarnation:
+// its commits must not be taken for those of the original.
+func openStore(dir, state string) (*store.Store, error) {
+	here, err := placeOf(state)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+		id, err := newID()
+		if err != nil {
+			return nil, err
+		}
+		incarnation, err := newID()
+		if err != nil {
+			return nil, err
+		}
+		return store.Create(dir, store.Meta{ResourceIDs: []string{id}, Incarnation: incarnation, MachineID: here.machine, StateInode: here.inode})
+	}
+	s, err := store.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	m := s.Meta()
+	if m.MachineID == here.machine && m.StateInode == here.inode {
+		return s, nil
+	}
+	m.MachineID, m.StateInode = here.machine, here.inode
+	if m.Incarnation, err = newID(); err == nil {
+		err = s.SetMeta(m)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// place is where a state directory is; a copy is in another one.
+type place struct {
+	machine string
+	inode   uint64
+}
+
+func placeOf(state string) (place, error) {
+	machine, err := os.ReadFile("/etc/machine-id")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return place{}, fmt.Errorf("read machine id: %w", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(state, &st); err != nil {
+		return place{}, fmt.Errorf("stat state directory: %w", err)
+	}
+	return place{strings.TrimSpace(string(machine)), st.Ino}, nil
+}
+
+// newID is a random name: of a resource, of an incarnation.
+func newID() (string, error) {
+	var b [10]byte
+	if _, err := random.Read(b[:]); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(b[:]), nil
+}
+
+// openTree opens the backing directory by fd.
+func (r *resource) openTree(base int) error {
+	dir := fmt.Sprintf("/proc/self/fd/%d/%s", base, r.conf.Path)
+	if r.conf.External {
+		dir = r.conf.Directory
+	}
+	if head := r.store.Head(); head.IsZero() {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("make directory: %w", err)
+		}
+	}
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return WithHint(fmt.Errorf("open directory %s: %w", r.conf.Directory, err), "is its disk mounted?")
+	}
+	defer unix.Close(fd)
+	r.tree, err = tree.Open(fd, tree.Options{Resource: r.name, Skip: r.skip, Problem: r.report})
+	if err != nil {
+		return err
+	}
+	id, err := r.tree.RootID()
+	if err == nil && id == "" && r.store.Head().IsZero() {
+		err = r.tree.MarkRoot(r.store.Meta().ResourceIDs[0])
+	}
+	if errors.Is(err, tree.ErrUnsupported) {
+		return nil
+	}
+	return err
+}
+
+// openHead reads the head and sets up the sync state.
+func (r *resource) openHead() error {
+	r.head = r.store.Head()
+	if r.head.IsZero() {
+		r.replica = replica.New(r.head, nil)
+		return nil
+	}
+	c, err := r.store.Commit(r.head)
+	if err != nil {
+		return WithHint(fmt.Errorf("read head %s: %w", r.head, err), "the store is damaged; its other commits can be read with git --git-dir")
+	}
+	r.headC = c
+	r.replica = replica.New(r.head, c.FullCover(r.head))
+	return nil
+}
+
+// openIndex opens the index; a damaged or missing one is filled from the head,
+// and the scan finds what differs.
+func (r *resource) openIndex(file string) error {
+	ix, err := index.Open(file)
+	if errors.Is(err, index.ErrDamaged) {
+		r.log.Warn("index is damaged; making it anew", "resource", r.name, "error", err)
+		if err = index.Remove(file); err == nil {
+			ix, err = index.Open(file)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	r.index = ix
+	return ix.Update(func(tx *index.Tx) error {
+		if tx.Applied() != (object.CommitID{}) || r.headC == nil {
+			return nil
+		}
+		r.wantScan = true
+		if err := r.fillIndex(tx, object.FileID{}, r.headC.Tree); err != nil {
+			return err
+		}
+		return tx.SetApplied(r.head)
+	})
+}
+
+// fillIndex records a directory of the head as what should be on disk; which
+// inode it is, the scan finds.
+func (r *resource) fillIndex(tx *index.Tx, parent object.FileID, id object.TreeID) error {
+	dir, err := r.store.Directory(id)
+	if err != nil {
+		return err
+	}
+	for _, e := range dir.Entries {
+		if err := tx.Put(index.Node{Parent: parent, Entry: e, Uncertain: true}); err != nil {
+			return err
+		}
+		if e.Kind == object.Dir {
+			if err := r.fillIndex(tx, e.ID, e.Tree); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *resource) loadTags() error {
+	return r.index.View(func(tx *index.Tx) error {
+		return tx.Tagged(func(n index.Node) error {
+			r.tagged.Set(tags.File(n.ID), n.Tags.Names())
+			return nil
+		})
+	})
+}
+
+func (r *resource) close() error {
+	r.background.Wait()
+	var errs []error
+	if r.index != nil {
+		errs = append(errs, r.index.Close())
+	}
+	if r.store != nil {
+		errs = append(errs, r.store.Close())
+	}
+	if r.tree != nil {
+		errs = append(errs, r.tree.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,250 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/backend/replica"
+	"github.com/silvermirror/smfs/backend/store"
+	"github.com/silvermirror/smfs/config"
+	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
+	"github.com/silvermirror/smfs/tags"
+)
+
+// resource is one mirrored directory: its backing tree, store, index and sync
+// state. All that changes any of them runs on one goroutine, the worker (run);
+// the rest of the engine asks it through do. Fields above the mutex are set
+// before the worker starts or belong to it alone.
+type resource struct {
+	name    string
+	conf    config.Resource
+	skipped []string // paths of resources nested in this one
+	tree    *tree.Tree
+	store   *store.Store
+	index   *index.Index
+	journal *journal.Journal
+	ignore  *config.Ignore
+	random  io.Reader
+	now     func() time.Time
+	log     *slog.Logger
+
+	nodeName string
+	key      ssh.Signer
+	writer   object.Writer
+
+	replica    *replica.Replica
+	send       func(replica.Action) // hands an action to the sessions; must not block
+	generation *atomic.Uint64       // of the engine: counts what views may show anew
+	watched    bool                 // every change comes through a mount: no scan is needed
+	wantScan   bool
+	scanning   bool
+	stale      bool // the disk is not at the head; catchUp brings it there
+	looks      looks
+	todo       []replica.Action // not done yet
+
+	acceptDeletes bool // that a scan held back
+	background    sync.WaitGroup
+
+	calls chan func()
+	retry chan struct{}
+
+	ready          chan struct{} // closed once the scan at start, if any, is committed
+	readyOnce      sync.Once
+	scannedAtStart atomic.Int64 // names looked at; -1 before the first scan
+
+	local  *pathSet    // FIFOs, sockets, devices
+	kept   *pathSet    // directories deleted elsewhere that hold ignored files here
+	tagged *tags.Index // by the files' FileIDs
+
+	mu       sync.Mutex // guards what follows; innermost
+	head     object.CommitID
+	headC    *object.Commit
+	problems map[string]string // by path, "" for the resource itself
+	watchers map[chan struct{}]struct{}
+}
+
+// do runs f on the worker and waits for it.
+func (r *resource) do(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	select {
+	case r.calls <- func() { done <- f() }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// headNow returns the head and its commit, nil before the first one.
+func (r *resource) headNow() (object.CommitID, *object.Commit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.head, r.headC
+}
+
+func (r *resource) headTree() (object.TreeID, error) {
+	_, c := r.headNow()
+	if c == nil {
+		return object.TreeID{}, nil
+	}
+	return c.Tree, nil
+}
+
+// headMoved publishes a new head.
+func (r *resource) headMoved(id object.CommitID, c *object.Commit) {
+	r.mu.Lock()
+	r.head, r.headC = id, c
+	r.mu.Unlock()
+	r.generation.Add(1)
+	r.changed()
+}
+
+// changed wakes all who wait for something to happen to the resource.
+func (r *resource) changed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for w := range r.watchers {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// watch returns a channel that gets a value after each change, and a function
+// that ends that.
+func (r *resource) watch() (<-chan struct{}, func()) {
+	w := make(chan struct{}, 1)
+	r.mu.Lock()
+	r.watchers[w] = struct{}{}
+	r.mu.Unlock()
+	return w, func() {
+		r.mu.Lock()
+		delete(r.watchers, w)
+		r.mu.Unlock()
+	}
+}
+
+// report notes a problem with a path, for status; logged once while it lasts.
+func (r *resource) report(path string, err error) {
+	text := fmt.Sprintf("%s: %v", path, err)
+	if path == "" {
+		text = err.Error()
+	}
+	r.mu.Lock()
+	again := r.problems[path] == text
+	r.problems[path] = text
+	r.mu.Unlock()
+	if !again {
+		r.log.Warn("problem", "resource", r.name, "path", path, "error", err)
+	}
+}
+
+func (r *resource) clearProblems() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.problems)
+}
+
+// retrySoon has the worker look again at what could not be done now.
+func (r *resource) retrySoon() {
+	select {
+	case r.retry <- struct{}{}:
+	default:
+	}
+}
+
+// skip tells whether a path is not mirrored: reserved, ignored, or another
+// resource's.
+func (r *resource) skip(path string, dir bool) bool {
+	if reserved(path) || r.ignore.Match(path, dir) {
+		return true
+	}
+	for _, s := range r.skipped {
+		if path == s || len(path) > len(s) && path[:len(s)] == s && path[len(s)] == '/' {
+			return true
+		}
+	}
+	return false
+}
+
+// commitTree commits a tree on top of the head, as this writer, and makes it
+// the head. It returns once that is durable. The caller moves the index.
+func (r *resource) commitTree(batch *store.Batch, tree object.TreeID, subject string) (*object.Commit, object.CommitID, error) {
+	head, parent := r.headNow()
+	c := &object.Commit{
+		Tree:    tree,
+		Author:  object.CleanName(r.nodeName),
+		Email:   object.Fingerprint(r.key.PublicKey()) + "@smfs",
+		Time:    r.now().Unix(),
+		Message: object.CleanMessage(subject),
+		Writer:  r.writer,
+		Seq:     1,
+		Gen:     1,
+	}
+	if parent != nil {
+		c.Parents = []object.CommitID{head}
+		c.Cover = parent.FullCover(head)
+		c.Gen = parent.Gen + 1
+	}
+	if tip, ok := c.Cover.Get(r.writer); ok {
+		c.Seq = tip.Seq + 1
+	}
+	if err := object.Sign(c, r.key); err != nil {
+		return nil, object.CommitID{}, fmt.Errorf("sign commit: %w", err)
+	}
+	id, err := batch.PutCommit(c)
+	if err != nil {
+		return nil, object.CommitID{}, err
+	}
+	if err := batch.Commit(store.RefUpdate{Name: headRef, Old: head, New: id}); err != nil {
+		return nil, object.CommitID{}, err
+	}
+	return c, id, nil
+}
+
+// headRef is the ref of the head, as plain git knows it.
+const headRef = "refs/heads/main"
+
+// commitEdits makes a commit that did not start on disk (tags, a restore), and
+// brings the disk along.
+func (r *resource) commitEdits(ctx context.Context, e *edits, subject string) (object.CommitID, error) {
+	old, err := r.headTree()
+	if err != nil {
+		return object.CommitID{}, err
+	}
+	batch, err := r.store.NewBatch()
+	if err != nil {
+		return object.CommitID{}, err
+	}
+	defer batch.Discard()
+	tree, err := e.build(batch, old)
+	if err != nil {
+		return object.CommitID{}, err
+	}
+	if head, _ := r.headNow(); tree == old {
+		return head, nil
+	}
+	c, id, err := r.commitTree(batch, tree, subject)
+	if err != nil {
+		return object.CommitID{}, err
+	}
+	r.headMoved(id, c)
+	err = r.applyHead(ctx, old, tree, id)
+	r.act(r.replica.Committed(id, c.FullCover(id)))
+	return id, err
+}

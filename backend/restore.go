@@ -1,0 +1,231 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+)
+
+// Restore brings an old version of a path back: as a new commit that peers
+// get like any other change, or, with w, as bytes for the caller.
+func (e *Engine) Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*Restored, error) {
+	r, path, err := e.resourceAt(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.do(ctx, func() error { return r.refresh(ctx) }); err != nil {
+		return nil, err
+	}
+	id, entry, err := r.versionAt(ctx, path, o.At)
+	if err != nil {
+		return nil, err
+	}
+	if w != nil {
+		return r.restoreTo(id, path, entry, w)
+	}
+	out := &Restored{Commit: id.String()}
+	err = r.do(ctx, func() error {
+		files, err := r.restore(ctx, path, *entry, fmt.Sprintf("restore %s from %.10s", orWhole(path), id))
+		out.Files = files
+		return err
+	})
+	return out, err
+}
+
+func orWhole(path string) string {
+	if path == "" {
+		return "everything"
+	}
+	return path
+}
+
+// versionAt finds the entry that a path had at a commit or time; without one,
+// the newest version that differs from what is there now.
+func (r *resource) versionAt(ctx context.Context, path, at string) (object.CommitID, *object.Entry, error) {
+	if at != "" {
+		id, c, err := r.commitAt(ctx, at)
+		if err != nil {
+			return id, nil, err
+		}
+		entry, err := findEntry(r.store, c.Tree, path)
+		if err == nil && entry == nil {
+			err = fmt.Errorf("%w: %s has no %q at %.10s", ErrNotFound, r.name, path, id)
+		}
+		return id, entry, err
+	}
+	head, err := r.headTree()
+	if err != nil {
+		return object.CommitID{}, nil, err
+	}
+	now, err := findEntry(r.store, head, path)
+	if err != nil {
+		return object.CommitID{}, nil, err
+	}
+	var id object.CommitID
+	var found *object.Entry
+	err = r.versions(ctx, path, func(v Version, e *object.Entry) error {
+		if e == nil || now != nil && now.Blob == e.Blob && now.Tree == e.Tree && now.Kind == e.Kind {
+			return nil
+		}
+		found = e
+		id, _ = object.ParseCommitID(v.Commit)
+		return errStop
+	})
+	if err != nil && !errors.Is(err, errStop) {
+		return id, nil, err
+	}
+	if found == nil {
+		return id, nil, fmt.Errorf("%w: no other version of %q is in the history of %s", ErrNotFound, path, r.name)
+	}
+	return id, found, nil
+}
+
+// restoreTo writes the content of an old version to w.
+func (r *resource) restoreTo(id object.CommitID, path string, e *object.Entry, w io.Writer) (*Restored, error) {
+	if e.Kind != object.File {
+		return nil, fmt.Errorf("%w: %q was no regular file at %.10s; restore it without --to", ErrInvalid, path, id)
+	}
+	content, _, err := r.store.OpenBlob(e.Blob)
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	if _, err := io.Copy(w, content); err != nil {
+		return nil, fmt.Errorf("write old version of %s: %w", path, err)
+	}
+	return &Restored{Commit: id.String(), Files: 1}, nil
+}
+
+// restore makes the tree's entry at path what it was, on the worker.
+func (r *resource) restore(ctx context.Context, path string, was object.Entry, subject string) (int, error) {
+	batch, err := r.store.NewBatch()
+	if err != nil {
+		return 0, err
+	}
+	defer batch.Discard()
+	head, err := r.headTree()
+	if err != nil {
+		return 0, err
+	}
+	re := &restorer{r: r, w: batch, path: path}
+	e := &edits{}
+	err = r.index.View(func(tx *index.Tx) error {
+		re.tx = tx
+		if path == "" {
+			return re.children(e, "", was.Tree, head)
+		}
+		now, err := findEntry(r.store, head, path)
+		if err != nil {
+			return err
+		}
+		if err := re.parents(e, path, head); err != nil {
+			return err
+		}
+		return re.entry(e, path, was, now)
+	})
+	if err != nil {
+		return 0, err
+	}
+	_, err = r.commitEdits(ctx, e, subject)
+	return re.files, err
+}
+
+// restorer turns an old entry into edits of the head.
+type restorer struct {
+	r     *resource
+	tx    *index.Tx
+	w     treeWriter
+	path  string
+	files int
+}
+
+// parents brings back the directories above a path that the head lacks.
+func (re *restorer) parents(e *edits, path string, head object.TreeID) error {
+	dir, _ := splitPath(path)
+	if dir == "" {
+		return nil
+	}
+	if err := re.parents(e, dir, head); err != nil {
+		return err
+	}
+	now, err := findEntry(re.r.store, head, dir)
+	if err != nil {
+		return err
+	}
+	switch {
+	case now == nil:
+		id, err := object.NewFileID(re.r.random)
+		if err != nil {
+			return err
+		}
+		e.put(dir, object.Entry{Kind: object.Dir, ID: id, Mode: 0o755})
+	case now.Kind != object.Dir:
+		return fmt.Errorf("%w: %q is not a directory now; restore with --to, or move it away", ErrInvalid, dir)
+	}
+	return nil
+}
+
+// entry sets one name to what it was. What is there now keeps its identity and
+// tags; an identity that lives on at another name is not used twice.
+func (re *restorer) entry(e *edits, path string, was object.Entry, now *object.Entry) error {
+	out := was
+	out.Conflict, out.Tree = object.FileID{}, object.TreeID{}
+	switch {
+	case now != nil && now.Kind == was.Kind:
+		out.ID, out.Tags, out.Tree = now.ID, now.Tags, now.Tree
+	case len(re.tx.Slots(was.ID)) > 0:
+		id, err := object.NewFileID(re.r.random)
+		if err != nil {
+			return err
+		}
+		out.ID, out.Tags = id, nil
+	}
+	e.put(path, out)
+	if was.Kind != object.Dir {
+		re.files++
+		return nil
+	}
+	var tree object.TreeID
+	if now != nil && now.Kind == object.Dir {
+		tree = now.Tree
+	}
+	return re.children(e, path, was.Tree, tree)
+}
+
+// children sets a directory's entries to what they were.
+func (re *restorer) children(e *edits, path string, was, now object.TreeID) error {
+	if was == now {
+		return nil
+	}
+	d := differ{src: re.r.store}
+	old, err := d.entries(was)
+	if err != nil {
+		return err
+	}
+	cur, err := d.entries(now)
+	if err != nil {
+		return err
+	}
+	there := make(map[string]*object.Entry, len(cur))
+	for i := range cur {
+		there[cur[i].Name] = &cur[i]
+	}
+	for _, o := range old {
+		n := there[o.Name]
+		delete(there, o.Name)
+		if n != nil && n.Kind == o.Kind && sameOnDisk(*n, o) && n.Tree == o.Tree {
+			continue
+		}
+		if err := re.entry(e, join(path, o.Name), o, n); err != nil {
+			return err
+		}
+	}
+	for name := range there {
+		e.remove(join(path, name))
+	}
+	return nil
+}

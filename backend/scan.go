@@ -1,0 +1,245 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+)
+
+// A scan that would delete over half of at least this many files asks first.
+const askAbove = 1000
+
+// scanResult is what a scan found.
+type scanResult struct {
+	looked  int      // names looked at
+	found   []string // created or changed
+	missing []string // gone; a directory stands for all below it
+	files   int      // how many files missing stands for
+	err     error    // why the scan is not complete: nothing counts as missing then
+}
+
+// scan compares the backing directory with the index by stat. It may run
+// beside the worker: what changes meanwhile is marked anyway, and the committer
+// looks again before it believes anything.
+func (r *resource) scan(ctx context.Context) (*scanResult, error) {
+	s := &scanner{r: r, ctx: ctx}
+	err := r.index.View(func(tx *index.Tx) error {
+		s.tx = tx
+		return s.dir("", object.FileID{})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.err == nil {
+		s.err = r.checkRoot()
+	}
+	return &s.scanResult, nil
+}
+
+type scanner struct {
+	scanResult
+	r   *resource
+	ctx context.Context
+	tx  *index.Tx
+}
+
+// dir compares one directory that the index knows as id.
+func (s *scanner) dir(path string, id object.FileID) error {
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	names, err := s.r.tree.ReadDir(path)
+	if err != nil {
+		s.failed(path, err)
+		return nil
+	}
+	var nodes []index.Node
+	if err := s.tx.Children(id, func(n index.Node) error {
+		nodes = append(nodes, n)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for len(names) > 0 || len(nodes) > 0 {
+		switch {
+		case len(nodes) == 0 || len(names) > 0 && names[0].Name < nodes[0].Name:
+			err = s.entry(join(path, names[0].Name), nil)
+			names = names[1:]
+		case len(names) == 0 || nodes[0].Name < names[0].Name:
+			err = s.gone(join(path, nodes[0].Name), nodes[0])
+			nodes = nodes[1:]
+		default:
+			err = s.entry(join(path, names[0].Name), &nodes[0])
+			names, nodes = names[1:], nodes[1:]
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entry looks at one name that is there; n is what the index has at it.
+func (s *scanner) entry(path string, n *index.Node) error {
+	info, err := s.r.tree.Stat(path)
+	switch {
+	case isAbsent(err):
+		if n != nil {
+			return s.gone(path, *n)
+		}
+		return nil
+	case err != nil:
+		s.failed(path, err)
+		return nil
+	}
+	if s.r.skip(path, isDir(info)) {
+		return nil
+	}
+	s.looked++
+	kind, mirrored := kindOf(info)
+	if !mirrored {
+		s.r.local.add(path)
+		if n != nil {
+			s.found = append(s.found, path)
+		}
+		return nil
+	}
+	known := n != nil && n.Kind == kind && sameKey(*n, info)
+	if !known || n.Uncertain || kind != object.Dir && !sameStat(diskInfo(*n), info) || diskInfo(*n).Mode != info.Mode {
+		s.found = append(s.found, path)
+	}
+	if kind != object.Dir {
+		return nil
+	}
+	if known {
+		return s.dir(path, n.ID)
+	}
+	for _, slot := range s.tx.ByKey(info.Key) {
+		if moved, ok := s.tx.Get(slot.Parent, slot.Name); ok && moved.Kind == object.Dir {
+			return s.dir(path, moved.ID)
+		}
+	}
+	return nil // a new directory: the committer walks it
+}
+
+func (s *scanner) gone(path string, n index.Node) error {
+	if s.r.skip(path, n.Kind == object.Dir) {
+		return nil // ignored since: leaving the tree by policy is no delete
+	}
+	s.missing = append(s.missing, path)
+	return s.count(n)
+}
+
+// count adds the files of what is gone.
+func (s *scanner) count(n index.Node) error {
+	if n.Kind != object.Dir {
+		s.files++
+		return nil
+	}
+	return s.tx.Children(n.ID, s.count)
+}
+
+func (s *scanner) failed(path string, err error) {
+	s.r.report(path, err)
+	if s.err == nil {
+		s.err = fmt.Errorf("scan of %q: %w", path, err)
+	}
+}
+
+// checkRoot tells whether the root is the one that the resource was recorded
+// for: an empty mount point or another disk in its place deletes nothing.
+func (r *resource) checkRoot() error {
+	var err error
+	for _, id := range r.store.Meta().ResourceIDs {
+		if err = r.tree.Healthy(id, ""); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("another directory may be in its place, so nothing is deleted: %w", err)
+}
+
+// finishScan hands the result of a scan to the journal. Deletes only count
+// when the scan was complete, and an unlikely number of them only when somebody
+// said so.
+func (r *resource) finishScan(s *scanResult) error {
+	if err := r.journal.Found(r.name, s.found...); err != nil {
+		return err
+	}
+	if s.err != nil {
+		if len(s.missing) > 0 {
+			r.report("", fmt.Errorf("%d names are missing, but the scan was not complete: %w", len(s.missing), s.err))
+		}
+		return nil
+	}
+	total, err := r.fileCount()
+	if err != nil {
+		return err
+	}
+	if total >= askAbove && 2*s.files > total && !r.acceptDeletes {
+		r.report("", fmt.Errorf("%d of %d files are missing on disk; if that is meant, run: smfs sync --accept-deletes; to have them back, run: smfs restore", s.files, total))
+		return nil
+	}
+	r.acceptDeletes = false
+	return r.journal.Found(r.name, s.missing...)
+}
+
+// fileCount is the number of files in the index.
+func (r *resource) fileCount() (n int, err error) {
+	err = r.index.View(func(tx *index.Tx) error {
+		n = tx.Count()
+		return nil
+	})
+	return n, err
+}
+
+// startScan scans beside the worker.
+func (r *resource) startScan(ctx context.Context) {
+	r.wantScan, r.scanning = false, true
+	r.background.Go(func() {
+		res, err := r.scan(ctx)
+		finish := func() {
+			r.scanning = false
+			if res != nil {
+				r.scannedAtStart.CompareAndSwap(-1, int64(res.looked))
+			}
+			if err == nil {
+				err = r.finishScan(res)
+			}
+			if err == nil {
+				err = r.commitAll(ctx)
+			}
+			if err != nil && ctx.Err() == nil {
+				r.report("", err)
+			}
+			r.readyOnce.Do(func() { close(r.ready) })
+			r.changed()
+		}
+		select {
+		case r.calls <- finish:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// refresh brings the head up to date with the disk: from the journal where
+// every change goes through a mount, else by a scan.
+func (r *resource) refresh(ctx context.Context) error {
+	if r.watched {
+		return r.commitAll(ctx)
+	}
+	return r.rescan(ctx)
+}
+
+// rescan scans and commits on the worker.
+func (r *resource) rescan(ctx context.Context) error {
+	res, err := r.scan(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.finishScan(res); err != nil {
+		return err
+	}
+	return r.commitAll(ctx)
+}

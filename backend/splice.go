@@ -1,0 +1,127 @@
+package backend
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/silvermirror/smfs/backend/object"
+)
+
+// treeWriter reads and writes directories.
+type treeWriter interface {
+	directories
+	PutDirectory(*object.Directory) (object.TreeID, error)
+}
+
+// edits is a set of changes to a tree, by path: a trie whose inner nodes are
+// the directories to rewrite. An entry set at a path comes before what is set
+// inside it, so a moved directory keeps its Tree and is edited from there.
+type edits struct {
+	touched bool
+	entry   *object.Entry // nil: the name is removed
+	sub     map[string]*edits
+}
+
+// put sets the entry at path; entry.Name is taken from the path.
+func (e *edits) put(path string, entry object.Entry) {
+	n := e.at(path)
+	entry.Name = path[strings.LastIndexByte(path, '/')+1:]
+	n.touched, n.entry = true, &entry
+}
+
+// remove takes the name at path away, with all edits below it.
+func (e *edits) remove(path string) {
+	n := e.at(path)
+	n.touched, n.entry, n.sub = true, nil, nil
+}
+
+// has tells whether an entry is set at path, or at something above it.
+func (e *edits) has(path string) bool {
+	n := e
+	for _, name := range strings.Split(path, "/") {
+		if n = n.sub[name]; n == nil {
+			return false
+		}
+	}
+	return n.touched && n.entry != nil
+}
+
+func (e *edits) at(path string) *edits {
+	n := e
+	for _, name := range strings.Split(path, "/") {
+		c := n.sub[name]
+		if c == nil {
+			c = &edits{}
+			if n.sub == nil {
+				n.sub = map[string]*edits{}
+			}
+			n.sub[name] = c
+		}
+		n = c
+	}
+	return n
+}
+
+// build writes the directories that the edits change and returns the new id of
+// the directory that was base. Cost is proportional to the changed directories.
+func (e *edits) build(w treeWriter, base object.TreeID) (object.TreeID, error) {
+	if len(e.sub) == 0 && !base.IsZero() {
+		return base, nil
+	}
+	dir := &object.Directory{}
+	if !base.IsZero() {
+		var err error
+		if dir, err = w.Directory(base); err != nil {
+			return object.TreeID{}, err
+		}
+	}
+	out := &object.Directory{Options: dir.Options, Entries: make([]object.Entry, 0, len(dir.Entries)+len(e.sub))}
+	names := make([]string, 0, len(e.sub))
+	for name := range e.sub {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	old := dir.Entries
+	for _, name := range names {
+		for len(old) > 0 && old[0].Name < name {
+			out.Entries = append(out.Entries, old[0])
+			old = old[1:]
+		}
+		var was *object.Entry
+		if len(old) > 0 && old[0].Name == name {
+			was, old = &old[0], old[1:]
+		}
+		entry, err := e.sub[name].apply(w, was)
+		if err != nil {
+			return object.TreeID{}, fmt.Errorf("%s: %w", name, err)
+		}
+		if entry != nil {
+			out.Entries = append(out.Entries, *entry)
+		}
+	}
+	out.Entries = append(out.Entries, old...)
+	return w.PutDirectory(out)
+}
+
+// apply returns the entry of one name after the edits, nil where it is removed.
+func (e *edits) apply(w treeWriter, was *object.Entry) (*object.Entry, error) {
+	entry := was
+	if e.touched {
+		entry = e.entry
+	}
+	if entry == nil && !e.touched {
+		return nil, errors.New("is not in the tree, but something below it is changed")
+	}
+	if entry == nil || entry.Kind != object.Dir {
+		return entry, nil
+	}
+	tree, err := e.build(w, entry.Tree)
+	if err != nil {
+		return nil, err
+	}
+	out := *entry
+	out.Tree = tree
+	return &out, nil
+}

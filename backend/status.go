@@ -1,0 +1,77 @@
+package backend
+
+import (
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/silvermirror/smfs/backend/index"
+)
+
+// status describes the resource as it is now.
+func (r *resource) status() (ResourceStatus, error) {
+	head, _ := r.headNow()
+	s := ResourceStatus{
+		Name: r.name, ID: r.store.Meta().ResourceIDs[0],
+		Pending: r.journal.Pending(r.name), StoreBytes: r.store.Size(), Local: r.local.list(),
+	}
+	if !head.IsZero() {
+		s.Head = head.String()
+	}
+	err := r.index.View(func(tx *index.Tx) error {
+		s.Files, s.Conflicts = tx.Count(), tx.ConflictCount()
+		waiting, err := tx.Pending()
+		for path := range waiting {
+			s.Waiting = append(s.Waiting, r.mirrorPath(path))
+		}
+		sort.Strings(s.Waiting)
+		return err
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var problems []string
+	for _, text := range r.problems {
+		problems = append(problems, text)
+	}
+	sort.Strings(problems)
+	if len(problems) > 3 {
+		problems = append(problems[:3], "and more; see the log")
+	}
+	s.Problem = strings.Join(problems, "; ")
+	return s, err
+}
+
+// conflicts lists what merges have put aside and nobody has cleared away.
+func (r *resource) conflicts() ([]Conflict, error) {
+	var out []Conflict
+	err := r.index.View(func(tx *index.Tx) error {
+		return tx.Conflicts(func(n index.Node) error {
+			path, err := tx.Path(index.Slot{Parent: n.Parent, Name: n.Name})
+			if err != nil {
+				return nil
+			}
+			c := Conflict{Resource: r.name, Path: r.mirrorPath(path), Time: time.Unix(0, n.Entry.Mtime)}
+			for _, slot := range tx.Slots(n.Conflict) {
+				if of, err := tx.Path(slot); err == nil {
+					c.Of = r.mirrorPath(of)
+					break
+				}
+			}
+			out = append(out, c)
+			return nil
+		})
+	})
+	sort.Slice(out, func(i, j int) bool { return out[i].Path < out[j].Path })
+	return out, err
+}
+
+func (p *pathSet) list() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]string, 0, len(p.set))
+	for path := range p.set {
+		out = append(out, path)
+	}
+	sort.Strings(out)
+	return out
+}
