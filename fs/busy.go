@@ -1,0 +1,119 @@
+package fs
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Holder is a process that keeps a mount busy.
+type Holder struct {
+	PID     int
+	Command string
+	Path    string // of what it holds
+	How     string // "open", "cwd", "root", "program" or "mapped"
+}
+
+// BusyError says that a mount is in use, and by whom as far as this user may
+// see. It matches syscall.EBUSY.
+type BusyError struct {
+	Dir     string
+	Holders []Holder
+	Mounts  []string // mount points inside
+}
+
+func (e *BusyError) Error() string {
+	var by []string
+	for _, h := range e.Holders {
+		by = append(by, fmt.Sprintf("%s (process %d: %s %s)", h.Command, h.PID, h.How, h.Path))
+	}
+	for _, m := range e.Mounts {
+		by = append(by, "a mount at "+m)
+	}
+	if len(by) == 0 {
+		by = []string{"a process of another user"}
+	}
+	return fmt.Sprintf("unmount %s: in use by %s", e.Dir, strings.Join(by, ", "))
+}
+
+// Unwrap is syscall.EBUSY.
+func (e *BusyError) Unwrap() error { return syscall.EBUSY }
+
+func newBusyError(dir string, id uint64) *BusyError {
+	e := &BusyError{Dir: dir}
+	mounts, _ := readMounts() // without them the message says less
+	for _, m := range mounts {
+		if m.id == id {
+			dir = m.point // without symlinks, as processes' links show it
+		}
+	}
+	for _, m := range mounts {
+		if strings.HasPrefix(m.point, dir+"/") {
+			e.Mounts = append(e.Mounts, m.point)
+		}
+	}
+	procs, _ := os.ReadDir("/proc")
+	for _, p := range procs {
+		if pid, err := strconv.Atoi(p.Name()); err == nil {
+			e.Holders = append(e.Holders, holds(pid, dir)...)
+		}
+	}
+	return e
+}
+
+// holds lists what a process has of dir, each path once. It reads link texts
+// and never follows one, so nothing of this asks the daemon.
+func holds(pid int, dir string) []Holder {
+	var found []Holder
+	comm, _ := os.ReadFile(procFile(uint32(pid), "comm"))
+	add := func(how, path string) {
+		path = strings.TrimSuffix(path, " (deleted)")
+		if path != dir && !strings.HasPrefix(path, dir+"/") {
+			return
+		}
+		if slices.ContainsFunc(found, func(h Holder) bool { return h.Path == path }) {
+			return
+		}
+		found = append(found, Holder{PID: pid, Command: strings.TrimSpace(string(comm)), Path: path, How: how})
+	}
+	link := func(how, name string) {
+		if to, err := os.Readlink(procFile(uint32(pid), name)); err == nil {
+			add(how, to)
+		}
+	}
+	link("cwd", "cwd")
+	link("root", "root")
+	link("program", "exe")
+	fds, _ := filepath.Glob(procFile(uint32(pid), "fd/*"))
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil {
+			add("open", to)
+		}
+	}
+	for _, path := range mapped(pid) {
+		add("mapped", path)
+	}
+	return found
+}
+
+// mapped lists the files in a process's memory.
+func mapped(pid int) []string {
+	f, err := os.Open(procFile(uint32(pid), "maps"))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var paths []string
+	s := bufio.NewScanner(f)
+	for s.Scan() {
+		if i := strings.IndexByte(s.Text(), '/'); i >= 0 {
+			paths = append(paths, s.Text()[i:])
+		}
+	}
+	return paths
+}

@@ -1,0 +1,159 @@
+package fs
+
+import (
+	"context"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/silvermirror/smfs/journal"
+	"golang.org/x/sys/unix"
+)
+
+// FileNode is a regular file of the backing filesystem.
+type FileNode struct {
+	node
+}
+
+// SpecialNode is a FIFO, socket or device: the kernel opens it by itself.
+type SpecialNode struct {
+	node
+}
+
+// LinkNode is a symbolic link.
+type LinkNode struct {
+	node
+}
+
+// Readlink reads the link's text.
+func (l *LinkNode) Readlink(ctx context.Context) ([]byte, syscall.Errno) {
+	ref, err := l.reach()
+	if err != nil {
+		return nil, l.m.errno(err)
+	}
+	defer ref.release()
+	for size := 256; ; size *= 2 {
+		buf := make([]byte, size)
+		n, err := unix.Readlinkat(ref.fd, "", buf)
+		if err != nil {
+			return nil, l.m.errno(err)
+		}
+		if n < size {
+			return buf[:n], 0
+		}
+	}
+}
+
+// backingFlags are the open flags for the backing file. The kernel above does
+// O_APPEND itself, and hands over data in memory: neither O_APPEND nor O_DIRECT
+// would be right below. O_NONBLOCK is for a FIFO that has come into the place.
+func backingFlags(flags uint32) int {
+	const kept = unix.O_ACCMODE | unix.O_SYNC | unix.O_DSYNC | unix.O_EXCL
+	return int(flags)&kept | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK
+}
+
+func writes(flags uint32) bool { return flags&unix.O_ACCMODE != unix.O_RDONLY }
+
+// Open opens the file. What is under its names must be this inode: else ESTALE,
+// upon which the kernel looks the name up again.
+func (f *FileNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
+	flags &^= unix.O_EXCL
+	var h *fileHandle
+	var err error
+	if writes(flags) {
+		h, err = f.openToWrite(ctx, flags)
+	} else {
+		h, err = f.openToRead(ctx, flags)
+	}
+	if err != nil {
+		return nil, 0, f.m.errno(err)
+	}
+	return h, h.openFlags(f.zone()), 0
+}
+
+func (f *FileNode) openToRead(ctx context.Context, flags uint32) (*fileHandle, error) {
+	fd := -1
+	err := f.at(func(dirfd int, l link) (err error) {
+		fd, err = f.openAt(dirfd, l.name, flags)
+		return err
+	})
+	if err == unix.ESTALE {
+		fd, err = f.reopen(flags)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return f.newHandle(ctx, fd, flags), nil
+}
+
+// openAt opens a name and checks that it is this inode.
+func (f *FileNode) openAt(dirfd int, name string, flags uint32) (int, error) {
+	fd, err := unix.Openat(dirfd, name, backingFlags(flags), 0)
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Statx_t
+	if err = statFD(fd, &st); err == nil {
+		err = f.is(&st)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// reopen opens a file that has no name any more, as /proc/PID/fd/N does.
+func (f *FileNode) reopen(flags uint32) (int, error) {
+	ref, err := f.nameless()
+	if err != nil {
+		return -1, err
+	}
+	defer ref.release()
+	return unix.Open(procPath(ref.fd), backingFlags(flags)&^unix.O_NOFOLLOW, 0)
+}
+
+// openToWrite opens under the slot lock: apply must not replace the file
+// between its look for writers and ours.
+func (f *FileNode) openToWrite(ctx context.Context, flags uint32) (*fileHandle, error) {
+	for {
+		l, ok := f.link()
+		if !ok {
+			fd, err := f.reopen(flags)
+			if err != nil {
+				return nil, err
+			}
+			return f.newHandle(ctx, fd, flags), nil
+		}
+		h, err := f.openToWriteAt(ctx, l, flags)
+		if !gone(err) {
+			return h, err
+		}
+		f.dropLink(l)
+	}
+}
+
+func (f *FileNode) openToWriteAt(ctx context.Context, l link, flags uint32) (h *fileHandle, err error) {
+	z, release := l.dir.hold()
+	defer release()
+	if z.readonly {
+		return nil, unix.EROFS
+	}
+	_, dir, ok := l.dir.where()
+	if !ok {
+		return nil, unix.ESTALE
+	}
+	ref, err := l.dir.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer ref.release()
+	r := journal.Record{Kind: journal.KindOpen, Path: join(dir, l.name), Key: f.key}
+	err = f.m.journaled(ctx, z, r, func() error {
+		fd, err := f.openAt(ref.fd, l.name, flags)
+		if err == nil {
+			h = f.newHandle(ctx, fd, flags)
+		}
+		return err
+	})
+	return h, err
+}

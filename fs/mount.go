@@ -1,0 +1,239 @@
+package fs
+
+import (
+	"cmp"
+	"fmt"
+	"log"
+	"log/slog"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/silvermirror/smfs/fs/tree"
+	"golang.org/x/sys/unix"
+)
+
+// Mount is a mounted mirror. Its methods may be called from any goroutine, but
+// never from a handler.
+type Mount struct {
+	log      *slog.Logger
+	journal  Journal
+	id       identity
+	stateDir string
+	paths    map[string]string // resource -> where it is in the mirror
+	trees    []*tree.Tree
+
+	root    *DirNode
+	table   table
+	vols    volumes
+	dirs    dirFDs
+	actors  actors
+	writers writers
+	queue   *queue
+	views   *views
+
+	// names is held shared by whoever changes a name or an inode, and alone by
+	// the rename of a directory: it makes the path in a record the path that is
+	// acted on. Taken after slot locks, before node.mu.
+	names sync.RWMutex
+
+	dir         string
+	mountID     uint64
+	base        int
+	passthrough bool
+	done        chan struct{} // closed when nothing is served any more
+}
+
+// dirFDsMax bounds the directories kept open.
+const dirFDsMax = 1024
+
+// New mounts over o.Dir, the directory that o.Base is open on, and serves it
+// until it is unmounted. It sets the process's umask to 0: modes come from the
+// callers, whose umask the kernel has applied already. Its errors say what is
+// missing: [ErrNoDevice], [ErrNoHelper], [ErrRefused], [ErrNotBase].
+func New(o Options) (*Mount, error) {
+	o.StateDir = cmp.Or(o.StateDir, stateDirName)
+	m := &Mount{
+		log:      o.Log,
+		journal:  o.Journal,
+		stateDir: o.StateDir,
+		paths:    make(map[string]string),
+		dir:      o.Dir,
+		actors:   actors{now: time.Now},
+		dirs:     dirFDs{max: dirFDsMax},
+		done:     make(chan struct{}),
+	}
+	if m.log == nil {
+		m.log = slog.New(slog.DiscardHandler)
+	}
+	for _, r := range o.Resources {
+		m.paths[r.Name] = r.Path
+		m.trees = append(m.trees, r.Tree)
+	}
+	var err error
+	if m.id, err = newIdentity(); err != nil {
+		return nil, err
+	}
+	if m.base, err = unix.FcntlInt(uintptr(o.Base), unix.F_DUPFD_CLOEXEC, 0); err != nil {
+		return nil, fmt.Errorf("duplicate the base's fd: %w", err)
+	}
+	if err := m.start(o); err != nil {
+		unix.Close(m.base)
+		return nil, err
+	}
+	return m, nil
+}
+
+// start builds the root, mounts, and serves.
+func (m *Mount) start(o Options) error {
+	var st unix.Statx_t
+	if err := statFD(m.base, &st); err != nil {
+		return fmt.Errorf("stat the base: %w", err)
+	}
+	m.newRoot(o, &st)
+	opts := m.fuseOptions(o, &st)
+	raw := fs.NewNodeFS(m.root, opts)
+	dev, err := m.id.attach(m.base, o)
+	if err != nil {
+		return err
+	}
+	unix.Umask(0)
+	server, err := fuse.NewServer(raw, fmt.Sprintf("/dev/fd/%d", dev), &opts.MountOptions)
+	if err != nil {
+		_ = m.id.detach(o.Dir, true)
+		return fmt.Errorf("start serving %s: %w", o.Dir, err)
+	}
+	m.mountID = mountIDOf(o.Dir)
+	m.probe(server, o, &st)
+	m.queue = newQueue(m.log)
+	for _, t := range m.trees {
+		t.SetNotifier(notifier{m})
+	}
+	go m.serve(server)
+	return nil
+}
+
+func (m *Mount) newRoot(o Options, st *unix.Statx_t) {
+	vol := m.vols.add(devOf(st), false)
+	places := newPlaces(o)
+	m.root = &DirNode{place: places, own: places.zone}
+	m.root.fixed = &dirFD{dir: m.root, fd: m.base, refs: 1}
+	m.root.init(m, vol, keyOf(st))
+	m.table.findOrAdd(vol, keyOf(st), func() *node { return &m.root.node })
+	m.views = &views{
+		m: m, tags: o.Tags, control: o.Control,
+		uid: st.Uid, gid: st.Gid, born: uint64(st.Ctime.Sec),
+	}
+}
+
+// killPrivV2 makes the kernel leave the clearing of setuid and capabilities to
+// us, instead of asking for security.capability at every write.
+const killPrivV2 = 1 << 28
+
+func (m *Mount) fuseOptions(o Options, st *unix.Statx_t) *fs.Options {
+	never := forever
+	return &fs.Options{
+		MountOptions: fuse.MountOptions{
+			AllowOther:           o.AllowOther,
+			FsName:               fsName,
+			Name:                 fsName,
+			Options:              []string{"default_permissions"},
+			MaxWrite:             maxWrite,
+			MaxBackground:        128,
+			EnableSymlinkCaching: true,
+			EnableAcl:            true,
+			ExtraCapabilities:    killPrivV2 | fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_ASYNC_DIO,
+			Debug:                o.Debug,
+			Logger:               log.New(logWriter{m.log}, "", 0),
+		},
+		NegativeTimeout: &never,
+		NullPermissions: true,
+		RootStableAttr:  &fs.StableAttr{Ino: st.Ino, Gen: keyOf(st).Gen},
+		Logger:          log.New(logWriter{m.log}, "", 0),
+	}
+}
+
+// logWriter passes on what go-fuse says.
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(b []byte) (int, error) {
+	w.log.Debug("fuse: " + strings.TrimSpace(string(b)))
+	return len(b), nil
+}
+
+// probe decides on the data path of every volume that is known, once: an inode
+// must not change it.
+func (m *Mount) probe(s *fuse.Server, o Options, base *unix.Statx_t) {
+	if o.Passthrough == "off" {
+		return
+	}
+	m.passthrough = probePassthrough(s, m.base)
+	m.root.vol.passthrough = m.passthrough
+	for _, r := range o.Resources {
+		var st unix.Statx_t
+		if r.External && statFD(r.Tree.RootFD(), &st) == nil && devOf(&st) != devOf(base) {
+			m.vols.add(devOf(&st), probePassthrough(s, r.Tree.RootFD()))
+		}
+	}
+}
+
+// serve answers requests until the mount is gone, then lets go of everything.
+func (m *Mount) serve(s *fuse.Server) {
+	s.Serve()
+	for _, t := range m.trees {
+		t.SetNotifier(nil)
+	}
+	m.queue.close()
+	for h := range m.writers.take() {
+		h.close()
+	}
+	m.dirs.close()
+	unix.Close(m.base)
+	close(m.done)
+}
+
+// Passthrough reports whether the kernel reads and writes the base's files by
+// itself.
+func (m *Mount) Passthrough() bool { return m.passthrough }
+
+// Notifier is told of changes beneath the mount. New has set it on the
+// resources' trees already.
+func (m *Mount) Notifier() tree.Notifier { return notifier{m} }
+
+// Drain returns once the kernel has forgotten all that changes beneath the
+// mount before the call made stale.
+func (m *Mount) Drain() { m.queue.drain() }
+
+// Wait returns once nothing is served any more: the mount is gone, and nobody
+// has a file of it open. All handles that could write have had their
+// journal.KindClose by then.
+func (m *Mount) Wait() { <-m.done }
+
+// Unmount ends the mount and waits until nothing is served any more. In use it
+// fails with a [*BusyError], and goes on serving. With lazy it takes the mount
+// out of the tree at once and does not wait: who has files open keeps them, and
+// Wait tells when they are done.
+func (m *Mount) Unmount(lazy bool) error {
+	select {
+	case <-m.done:
+		return nil
+	default:
+	}
+	if id := mountIDOf(m.dir); id != m.mountID {
+		return fmt.Errorf("unmount %s: something else is mounted there by now", m.dir)
+	}
+	err := m.id.detach(m.dir, lazy)
+	if err == syscall.EBUSY {
+		return newBusyError(m.dir, m.mountID)
+	}
+	if err != nil {
+		return fmt.Errorf("unmount %s: %w", m.dir, err)
+	}
+	if !lazy {
+		m.Wait()
+	}
+	return nil
+}

@@ -1,0 +1,255 @@
+package fs
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/silvermirror/smfs/journal"
+	"golang.org/x/sys/unix"
+)
+
+// fill converts what statx said. Inode numbers of other volumes than the
+// base's are salted.
+func (n *node) fill(st *unix.Statx_t, a *fuse.Attr) {
+	a.Ino = n.vol.ino(st.Ino)
+	a.Size, a.Blocks, a.Blksize = st.Size, st.Blocks, st.Blksize
+	a.Mode, a.Nlink = uint32(st.Mode), st.Nlink
+	a.Uid, a.Gid = st.Uid, st.Gid
+	a.Rdev = encodeDev(st.Rdev_major, st.Rdev_minor)
+	a.Atime, a.Atimensec = uint64(st.Atime.Sec), st.Atime.Nsec
+	a.Mtime, a.Mtimensec = uint64(st.Mtime.Sec), st.Mtime.Nsec
+	a.Ctime, a.Ctimensec = uint64(st.Ctime.Sec), st.Ctime.Nsec
+}
+
+// encodeDev is the kernel's 32-bit form of a device number, as in FUSE.
+func encodeDev(major, minor uint32) uint32 {
+	return minor&0xff | major<<8 | minor&^0xff<<12
+}
+
+// stat asks for the attributes: of a handle in use, else by name, else of what
+// still refers to an inode without names.
+func (n *node) stat(f fs.FileHandle, st *unix.Statx_t) error {
+	if h, ok := f.(*fileHandle); ok {
+		return statFD(h.fd, st)
+	}
+	err := n.at(func(dirfd int, l link) error {
+		if err := statAt(dirfd, l.name, st); err != nil {
+			return err
+		}
+		return n.is(st)
+	})
+	if err != unix.ESTALE {
+		return err
+	}
+	ref, err := n.nameless()
+	if err != nil {
+		return err
+	}
+	defer ref.release()
+	return statFD(ref.fd, st)
+}
+
+// ttl is how long the kernel may keep the attributes.
+func (n *node) ttl() time.Duration {
+	if l, ok := n.link(); ok {
+		return l.dir.zone().ttl
+	}
+	return 0
+}
+
+// Getattr answers stat(2); it does not follow a symlink.
+func (n *node) Getattr(ctx context.Context, f fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	var st unix.Statx_t
+	if err := n.stat(f, &st); err != nil {
+		return n.m.errno(err)
+	}
+	n.fill(&st, &out.Attr)
+	out.SetTimeout(n.ttl())
+	return 0
+}
+
+// Statx answers statx(2) where it asks for more than stat(2) does: birth time.
+func (n *node) Statx(ctx context.Context, f fs.FileHandle, flags, mask uint32, out *fuse.StatxOut) syscall.Errno {
+	var st unix.Statx_t
+	if err := n.stat(f, &st); err != nil {
+		return n.m.errno(err)
+	}
+	out.FromStatx(&st)
+	out.Ino = n.vol.ino(st.Ino)
+	out.SetTimeout(n.ttl())
+	return 0
+}
+
+// Getattr of a directory uses its own fd: it may have lost its name.
+func (d *DirNode) Getattr(ctx context.Context, f fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	var st unix.Statx_t
+	if err := d.stat(&st); err != nil {
+		return d.m.errno(err)
+	}
+	d.fill(&st, &out.Attr)
+	out.SetTimeout(d.zone().ttl)
+	return 0
+}
+
+// Statx is as for other nodes.
+func (d *DirNode) Statx(ctx context.Context, f fs.FileHandle, flags, mask uint32, out *fuse.StatxOut) syscall.Errno {
+	var st unix.Statx_t
+	if err := d.stat(&st); err != nil {
+		return d.m.errno(err)
+	}
+	out.FromStatx(&st)
+	out.Ino = d.vol.ino(st.Ino)
+	out.SetTimeout(d.zone().ttl)
+	return 0
+}
+
+func (d *DirNode) stat(st *unix.Statx_t) error {
+	ref, err := d.acquire()
+	if err != nil {
+		return err
+	}
+	defer ref.release()
+	return statFD(ref.fd, st)
+}
+
+// Setattr changes mode, owner, size and times, on a handle where the kernel
+// passes one, also of an inode that has no name any more. With nothing to set
+// it clears what a write by another user than root must clear.
+func (n *node) Setattr(ctx context.Context, f fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
+	h, _ := f.(*fileHandle)
+	var st unix.Statx_t
+	err := n.change(ctx, journal.KindAttr, func(t target) error {
+		if h != nil {
+			t = target{fd: h.fd}
+		}
+		if err := n.setattr(t, h != nil && h.writable, in); err != nil {
+			return err
+		}
+		return statFD(t.fd, &st)
+	})
+	if err != nil {
+		return n.m.errno(err)
+	}
+	n.fill(&st, &out.Attr)
+	out.SetTimeout(n.ttl())
+	return 0
+}
+
+// setattr acts on an open file. Owner before mode, because chown clears
+// setuid; size before times, because truncate moves them.
+func (n *node) setattr(t target, writable bool, in *fuse.SetAttrIn) error {
+	const sets = fuse.FATTR_MODE | fuse.FATTR_UID | fuse.FATTR_GID | fuse.FATTR_SIZE |
+		fuse.FATTR_ATIME | fuse.FATTR_MTIME
+	if in.Valid&sets == 0 || in.Valid&fuse.FATTR_KILL_SUIDGID != 0 {
+		if err := n.clearPrivileges(t); err != nil {
+			return err
+		}
+	}
+	if err := n.setOwner(t, in); err != nil {
+		return err
+	}
+	if mode, ok := in.GetMode(); ok {
+		err := t.chmod(mode)
+		n.privileged.Store(true)
+		if err != nil {
+			return err
+		}
+	}
+	if size, ok := in.GetSize(); ok {
+		if err := t.truncate(int64(size), writable); err != nil {
+			return err
+		}
+	}
+	return setTimes(t, in)
+}
+
+func (n *node) setOwner(t target, in *fuse.SetAttrIn) error {
+	uid, hasUID := in.GetUID()
+	gid, hasGID := in.GetGID()
+	if !hasUID && !hasGID {
+		return nil
+	}
+	u, g := -1, -1
+	if hasUID {
+		u = int(uid)
+	}
+	if hasGID {
+		g = int(gid)
+	}
+	return unix.Fchownat(t.fd, "", u, g, unix.AT_EMPTY_PATH)
+}
+
+func setTimes(t target, in *fuse.SetAttrIn) error {
+	if in.Valid&(fuse.FATTR_ATIME|fuse.FATTR_MTIME) == 0 {
+		return nil
+	}
+	times := []unix.Timespec{
+		timeOf(in.Valid, fuse.FATTR_ATIME, fuse.FATTR_ATIME_NOW, in.Atime, in.Atimensec),
+		timeOf(in.Valid, fuse.FATTR_MTIME, fuse.FATTR_MTIME_NOW, in.Mtime, in.Mtimensec),
+	}
+	return t.utimes(times)
+}
+
+func timeOf(valid, set, now uint32, sec uint64, nsec uint32) unix.Timespec {
+	switch {
+	case valid&set == 0:
+		return unix.Timespec{Nsec: unix.UTIME_OMIT}
+	case valid&now != 0:
+		return unix.Timespec{Nsec: unix.UTIME_NOW}
+	}
+	return unix.Timespec{Sec: int64(sec), Nsec: int64(nsec)}
+}
+
+// clearPrivileges takes setuid, setgid (of what a group may execute) and file
+// capabilities away. The mark goes first and a chmod sets it last, so that of
+// two at once none is missed.
+func (n *node) clearPrivileges(t target) error {
+	if n.Mode() != unix.S_IFREG || !n.privileged.Swap(false) {
+		return nil
+	}
+	err := strip(t)
+	if err != nil {
+		n.privileged.Store(true)
+	}
+	return err
+}
+
+func strip(t target) error {
+	var st unix.Statx_t
+	if err := statFD(t.fd, &st); err != nil {
+		return err
+	}
+	mode := uint32(st.Mode) & 0o7777
+	drop := mode & unix.S_ISUID
+	if mode&unix.S_IXGRP != 0 {
+		drop |= mode & unix.S_ISGID
+	}
+	if drop != 0 {
+		if err := t.chmod(mode &^ drop); err != nil {
+			return err
+		}
+	}
+	err := t.removexattr(capabilityAttr)
+	if err == unix.ENODATA || err == unix.EOPNOTSUPP {
+		return nil
+	}
+	return err
+}
+
+// Statfs reports on the filesystem that holds the node.
+func (n *node) Statfs(ctx context.Context, out *fuse.StatfsOut) syscall.Errno {
+	ref, err := n.reach()
+	if err != nil {
+		return n.m.errno(err)
+	}
+	defer ref.release()
+	var st syscall.Statfs_t
+	if err := syscall.Fstatfs(ref.fd, &st); err != nil {
+		return n.m.errno(err)
+	}
+	out.FromStatfsT(&st)
+	return 0
+}

@@ -1,0 +1,109 @@
+package fs
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"syscall"
+
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/silvermirror/smfs/journal"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	capabilityAttr = "security.capability"
+	ownPrefix      = "user.smfs." // how a resource's root is known: not the user's to see or copy
+	trustedPrefix  = "trusted."
+)
+
+// Getxattr reads one attribute; it does not follow a symlink.
+func (n *node) Getxattr(ctx context.Context, name string, dest []byte) (uint32, syscall.Errno) {
+	if strings.HasPrefix(name, ownPrefix) {
+		return 0, syscall.ENODATA
+	}
+	ref, err := n.reach()
+	if err != nil {
+		return 0, n.m.errno(err)
+	}
+	defer ref.release()
+	size, err := ref.getxattr(name, dest)
+	if err != nil {
+		return 0, n.m.errno(err)
+	}
+	return uint32(size), 0
+}
+
+// Listxattr lists the names that the caller may see, as ext4 does: trusted ones
+// are root's.
+func (n *node) Listxattr(ctx context.Context, dest []byte) (uint32, syscall.Errno) {
+	ref, err := n.reach()
+	if err != nil {
+		return 0, n.m.errno(err)
+	}
+	defer ref.release()
+	all, err := listAll(ref.target)
+	if err != nil {
+		return 0, n.m.errno(err)
+	}
+	caller, ok := fuse.FromContext(ctx)
+	root := ok && caller.Uid == 0
+	var names []byte
+	for name := range bytes.SplitAfterSeq(all, []byte{0}) {
+		if !hiddenAttr(string(name), root) {
+			names = append(names, name...)
+		}
+	}
+	if len(dest) > 0 && len(dest) < len(names) {
+		return uint32(len(names)), syscall.ERANGE
+	}
+	copy(dest, names)
+	return uint32(len(names)), 0
+}
+
+func hiddenAttr(name string, root bool) bool {
+	return strings.HasPrefix(name, ownPrefix) || !root && strings.HasPrefix(name, trustedPrefix)
+}
+
+func listAll(t target) ([]byte, error) {
+	for {
+		size, err := t.listxattr(nil)
+		if err != nil || size == 0 {
+			return nil, err
+		}
+		buf := make([]byte, size)
+		size, err = t.listxattr(buf)
+		if err == unix.ERANGE {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return buf[:size], nil
+	}
+}
+
+// Setxattr sets one attribute; it does not follow a symlink. The kernel has
+// checked the caller's rights.
+func (n *node) Setxattr(ctx context.Context, name string, data []byte, flags uint32) syscall.Errno {
+	if strings.HasPrefix(name, ownPrefix) {
+		return syscall.EPERM
+	}
+	return n.m.errno(n.change(ctx, journal.KindXattr, func(t target) error {
+		err := t.setxattr(name, data, int(flags))
+		if name == capabilityAttr {
+			n.privileged.Store(true)
+		}
+		return err
+	}))
+}
+
+// Removexattr removes one attribute; it does not follow a symlink.
+func (n *node) Removexattr(ctx context.Context, name string) syscall.Errno {
+	if strings.HasPrefix(name, ownPrefix) {
+		return syscall.ENODATA
+	}
+	return n.m.errno(n.change(ctx, journal.KindXattr, func(t target) error {
+		return t.removexattr(name)
+	}))
+}

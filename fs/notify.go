@@ -1,0 +1,208 @@
+package fs
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"syscall"
+
+	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
+)
+
+// queue tells the kernel what it must forget. The kernel may wait for a handler
+// before it answers, so nobody but run's goroutine notifies, and it holds no
+// lock meanwhile.
+type queue struct {
+	log *slog.Logger
+
+	mu      sync.Mutex // guards the rest
+	wake    *sync.Cond
+	notes   []note
+	queued  map[note]bool // those of notes, to leave out repetitions
+	busy    bool
+	closed  bool
+	stopped chan struct{}
+}
+
+// note is one thing to forget: a name in a directory, and the listing with it;
+// or, with name "", the attributes of a node.
+type note struct {
+	n    *node
+	name string
+}
+
+func newQueue(log *slog.Logger) *queue {
+	q := &queue{log: log, queued: make(map[note]bool), stopped: make(chan struct{})}
+	q.wake = sync.NewCond(&q.mu)
+	go q.run()
+	return q
+}
+
+func (q *queue) add(n note) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.queued[n] {
+		return
+	}
+	q.queued[n] = true
+	q.notes = append(q.notes, n)
+	q.wake.Broadcast()
+}
+
+func (q *queue) attr(n *node)              { q.add(note{n, ""}) }
+func (q *queue) entry(d *node, name string) { q.add(note{d, name}) }
+
+// run sends what is queued until close.
+func (q *queue) run() {
+	defer close(q.stopped)
+	for {
+		notes := q.take()
+		if notes == nil {
+			return
+		}
+		listed := make(map[*node]bool)
+		for _, n := range notes {
+			q.send(n, listed)
+		}
+	}
+}
+
+// take waits for notes; nil: closed.
+func (q *queue) take() []note {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.busy = false
+	q.wake.Broadcast()
+	for len(q.notes) == 0 && !q.closed {
+		q.wake.Wait()
+	}
+	if q.closed {
+		return nil
+	}
+	notes := q.notes
+	q.notes = nil
+	clear(q.queued)
+	q.busy = true
+	return notes
+}
+
+// send drops what the kernel keeps. A new name is in no dentry, so the listing
+// is dropped by itself, once for all names of a batch.
+func (q *queue) send(n note, listed map[*node]bool) {
+	if n.name == "" {
+		q.check(n, n.n.NotifyContent(-1, 0))
+		return
+	}
+	if !listed[n.n] {
+		listed[n.n] = true
+		q.check(n, n.n.NotifyContent(0, 0))
+	}
+	q.check(n, n.n.NotifyEntry(n.name))
+}
+
+// check logs what is not normal: the kernel does not know most of what changes.
+func (q *queue) check(n note, errno syscall.Errno) {
+	switch errno {
+	case 0, syscall.ENOENT, syscall.ENOTDIR, syscall.ENODEV, syscall.EBADF, syscall.ENOTEMPTY:
+		return
+	}
+	q.log.Warn("kernel keeps a stale name or attribute", slog.String("name", n.name), slog.Any("error", errno))
+}
+
+// drain waits until all that was queued before has been sent.
+func (q *queue) drain() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for !q.closed && (q.busy || len(q.notes) > 0) {
+		q.wake.Wait()
+	}
+}
+
+// close ends run and waits for it.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.wake.Broadcast()
+	q.mu.Unlock()
+	<-q.stopped
+}
+
+// notifier hears of what apply did.
+type notifier struct {
+	m *Mount
+}
+
+var _ tree.Notifier = notifier{}
+
+// Changed queues a name.
+func (t notifier) Changed(dir journal.FileKey, name string) {
+	if d := t.m.known(dir); d != nil {
+		t.m.queue.entry(d, name)
+	}
+}
+
+// Attr queues the attributes of an inode.
+func (t notifier) Attr(key journal.FileKey) {
+	if n := t.m.known(key); n != nil {
+		t.m.queue.attr(n)
+	}
+}
+
+// Moved keeps the node's name right, and queues both names. A directory takes
+// the paths of all below with it: whoever changes something there right now has
+// announced the old path, so what the journal knows below it is carried over.
+func (t notifier) Moved(fromDir journal.FileKey, from string, toDir journal.FileKey, to string, key journal.FileKey) {
+	a, b, n := t.m.known(fromDir), t.m.known(toDir), t.m.known(key)
+	if n != nil {
+		if n.isDir() {
+			t.m.names.Lock()
+			t.relink(n, a, from, b, to)
+			t.carryOver(n, a, from, b, to)
+			t.m.names.Unlock()
+		} else {
+			t.relink(n, a, from, b, to)
+		}
+	}
+	t.Changed(fromDir, from)
+	t.Changed(toDir, to)
+}
+
+func (t notifier) relink(n, a *node, from string, b *node, to string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if a != nil {
+		n.dropLinkLocked(link{a.Operations().(*DirNode), from})
+	}
+	if b != nil {
+		n.addLinkLocked(link{b.Operations().(*DirNode), to})
+	}
+}
+
+func (t notifier) carryOver(n, a *node, from string, b *node, to string) {
+	if a == nil || b == nil {
+		return
+	}
+	za, oldDir, okA := a.Operations().(*DirNode).where()
+	zb, newDir, okB := b.Operations().(*DirNode).where()
+	if !okA || !okB || za != zb {
+		return
+	}
+	r := journal.Record{Kind: journal.KindRename, Key: n.key, Path: join(oldDir, from), To: join(newDir, to)}
+	op, err := t.m.begin(context.Background(), za, r)
+	if err != nil {
+		t.m.log.Error("changes below a moved directory may be committed late", slog.Any("error", err))
+	}
+	end(op, err)
+}
+
+// known is the node with that key, on whichever volume; nil: nobody asked for
+// it yet, so nobody keeps anything of it.
+func (m *Mount) known(key journal.FileKey) *node {
+	for _, vol := range m.vols.all() {
+		if n := m.table.find(vol, key); n != nil {
+			return n
+		}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package fs
+
+import (
+	"log/slog"
+
+	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
+)
+
+// Options say what to mount, and with what beneath.
+type Options struct {
+	// Base is an fd (O_PATH will do) of the directory, opened before mounting.
+	// Mount duplicates it.
+	Base int
+	// Dir is the absolute path of the same directory.
+	Dir string
+	// Resources are the parts of the tree that are journaled. Where two nest,
+	// the deeper one owns a path.
+	Resources []ResourceRoot
+	// Journal hears of every mutation in a resource before it acts.
+	Journal Journal
+	// Tags fills .smfs/tags. nil: there is no tag view.
+	Tags TagView
+	// Control is what .smfs/control reads: the path of the engine's socket.
+	Control string
+	// StateDir is the name of the state directory below Base; "" means
+	// ".silvermirror".
+	StateDir string
+	// AllowOther lets other users in (within the permissions of the files). An
+	// ordinary user may set it only where /etc/fuse.conf says user_allow_other.
+	AllowOther bool
+	// Passthrough "off" makes the daemon carry all data; "" and "auto" leave
+	// reads and writes to the kernel where it allows that.
+	Passthrough string
+	// Debug logs every request.
+	Debug bool
+	// Log takes what has no caller to return to. nil: discarded.
+	Log *slog.Logger
+}
+
+// ResourceRoot is one resource as the mount sees it.
+type ResourceRoot struct {
+	Name string
+	// Path is where its root is in the mirror, "" for the mirror itself.
+	Path string
+	// Tree is its backing directory; its slot locks are shared.
+	Tree *tree.Tree
+	// External says that the directory lies outside the base and may be changed
+	// beside the mount: it is reached through Tree's root, and cached for 1 s.
+	External bool
+}
+
+// Journal is what the mount needs of *journal.Journal.
+type Journal interface {
+	Begin(journal.Record) (*journal.Op, error)
+	Sync() error
+}
+
+// TagFile is one tagged file or directory.
+type TagFile struct {
+	Resource string // name of the resource
+	Path     string // relative to the resource's root
+	Name     string // last component of Path, or what the view should call it
+	ID       string // stable over renames; tells files with the same Name apart. "": Path does
+}
+
+// TagView answers what the tag view shows. All methods are called from
+// handlers: they must be quick, safe for concurrent use, and never touch the
+// mount.
+type TagView interface {
+	// Tags are the names one level below prefix, sorted: for tags "work" and
+	// "projects/acme", Tags("") is ["projects", "work"], Tags("projects") ["acme"].
+	Tags(prefix string) []string
+	// Files are the files that match a query ("work", "projects/acme",
+	// "work,urgent", "!done"), the one tagged first first. An error means that
+	// the query makes no sense.
+	Files(query string) ([]TagFile, error)
+	// Generation changes whenever an answer of Tags or Files may.
+	Generation() uint64
+}

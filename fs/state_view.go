@@ -1,0 +1,12 @@
+package fs
+
+const (
+	stateDirName = ".silvermirror"
+	configName   = "config.ini"
+	storeName    = "store"
+)
+
+// showsState reports what the mount shows of the state directory: the config,
+// which can be edited in place, and the store, which plain git may read. Keys,
+// journal and index are nobody's business above.
+func showsState(name string) bool { return name == configName || name == storeName }
