@@ -9,7 +9,7 @@ import (
 	"github.com/silvermirror/smfs/tags"
 )
 
-// A node's bytes, without its slot:
+// A node's bytes; its slot is the key they are stored under:
 //
 //	flags      1 byte, see below
 //	kind       1 byte
@@ -23,7 +23,7 @@ import (
 //	ino, gen   uvarint each
 //	xattrs     count, then name and value each     if hasXattrs
 //	tags       count, then name, count of dots, then writer and seq each   if hasTags
-//	crc        4, CRC-32C of all before, little-endian
+//	crc        4, CRC-32C of the slot's key and all before, little-endian
 //
 // Counts and lengths are uvarints.
 const (
@@ -60,7 +60,12 @@ func encodeNode(n *Node) []byte {
 	if len(n.Tags) > 0 {
 		b = appendTags(b, n.Tags)
 	}
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	return binary.LittleEndian.AppendUint32(b, checksum(n.Slot(), b))
+}
+
+// checksum covers the slot too: a node is not another's.
+func checksum(s Slot, body []byte) uint32 {
+	return crc32.Update(crc32.Checksum(s.key(), castagnoli), castagnoli, body)
 }
 
 func flagsOf(n *Node) (f byte) {
@@ -108,12 +113,12 @@ func appendString(b []byte, s string) []byte {
 
 // decodeNode is the inverse of encodeNode. It keeps nothing of b. Errors match
 // ErrDamaged.
-func decodeNode(b []byte) (Node, error) {
+func decodeNode(s Slot, b []byte) (Node, error) {
 	if len(b) < 4 {
 		return Node{}, fmt.Errorf("node of %d bytes: %w", len(b), ErrDamaged)
 	}
 	body, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
-	if crc32.Checksum(body, castagnoli) != sum {
+	if checksum(s, body) != sum {
 		return Node{}, fmt.Errorf("node's checksum does not match: %w", ErrDamaged)
 	}
 	r := reader{b: body}
@@ -121,6 +126,7 @@ func decodeNode(b []byte) (Node, error) {
 	if r.bad || len(r.b) != 0 {
 		return Node{}, fmt.Errorf("node of %d bytes makes no sense: %w", len(b), ErrDamaged)
 	}
+	n.Parent, n.Name = s.Parent, s.Name
 	return n, nil
 }
 

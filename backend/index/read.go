@@ -1,6 +1,7 @@
 package index
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -23,11 +24,10 @@ func (tx *Tx) get(s Slot) (Node, bool, error) {
 	if v == nil {
 		return Node{}, false, nil
 	}
-	n, err := decodeNode(v)
+	n, err := decodeNode(s, v)
 	if err != nil {
 		return Node{}, false, fmt.Errorf("slot %v: %w", s, err)
 	}
-	n.Parent, n.Name = s.Parent, s.Name
 	return n, true, nil
 }
 
@@ -147,37 +147,42 @@ const batch = 64
 func (tx *Tx) each(in *bolt.Bucket, prefix []byte, fn func(Node) error) error {
 	from := prefix
 	for {
-		var keys [][]byte
-		err := tx.try(func() error {
-			keys = keysFrom(in, from, prefix)
-			return nil
+		var slots []Slot
+		err := tx.try(func() (err error) {
+			slots, err = slotsFrom(in, from, prefix)
+			return err
 		})
-		if err != nil || len(keys) == 0 {
+		if err != nil || len(slots) == 0 {
 			return err
 		}
-		for _, k := range keys {
-			s := slotOf(k)
+		for _, s := range slots {
 			n, ok := tx.Get(s.Parent, s.Name)
+			if tx.damage != nil {
+				return tx.damage
+			}
 			if !ok {
-				continue // gone by fn's hand, or damage
+				continue // gone by fn's hand
 			}
 			if err := fn(n); err != nil {
 				return err
 			}
 		}
-		if tx.damage != nil {
-			return tx.damage
-		}
-		from = append(keys[len(keys)-1], 0)
+		from = append(slots[len(slots)-1].key(), 0)
 	}
 }
 
-func keysFrom(in *bolt.Bucket, from, prefix []byte) (keys [][]byte) {
+// slotsFrom reads a batch of slots. Keys must ascend, or the walk might not end.
+func slotsFrom(in *bolt.Bucket, from, prefix []byte) (slots []Slot, err error) {
 	c := in.Cursor()
-	for k, _ := c.Seek(from); hasPrefix(k, prefix) && len(keys) < batch; k, _ = c.Next() {
-		keys = append(keys, append([]byte(nil), k...))
+	last := from
+	for k, _ := c.Seek(from); hasPrefix(k, prefix) && len(slots) < batch; k, _ = c.Next() {
+		if len(k) <= idLen || bytes.Compare(k, last) < 0 {
+			return nil, fmt.Errorf("key %x after %x: %w", k, last, ErrDamaged)
+		}
+		slots = append(slots, slotOf(k))
+		last = append(append([]byte(nil), k...), 0)
 	}
-	return keys
+	return slots, nil
 }
 
 // Count is the number of files and symlinks; it costs nothing.
