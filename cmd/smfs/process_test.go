@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/backend/control"
+)
+
+func TestServeStdio(t *testing.T) {
+	f := newFixture(t)
+	f.serve(false)
+	f.cwd = "/"
+	f.stdin = strings.NewReader("\x00raw\xff")
+	if code := f.run("serve", "--stdio", f.base); code != exitOK || f.stdout.String() != "\x00raw\xff" {
+		t.Errorf("exit %d: %q, %s", code, &f.stdout, &f.stderr)
+	}
+}
+
+// A command waits for an engine that has the lock and does not listen yet.
+func TestConnectWaitsForTheSocket(t *testing.T) {
+	f := newFixture(t)
+	f.api.status = &backend.Status{Mirror: "here"}
+	_, announce := f.serveLater(false)
+	code := make(chan int)
+	go func() { code <- f.run("status") }()
+	announce()
+	if c := <-code; c != exitOK || !strings.Contains(f.stdout.String(), "here") {
+		t.Errorf("exit %d: %s%s", c, &f.stdout, &f.stderr)
+	}
+}
+
+func TestHandOver(t *testing.T) {
+	f := newFixture(t)
+	a := newApp()
+	if err := a.handOver(t.Context(), f.mirror()); err != nil {
+		t.Errorf("without an engine: %v", err)
+	}
+	ended := f.serve(false)
+	if err := a.handOver(t.Context(), f.mirror()); err != nil {
+		t.Errorf("of an engine without a mount: %v", err)
+	}
+	<-ended
+	if c, err := a.connectRunning(t.Context(), f.mirror()); !errors.Is(err, errNoEngine) {
+		t.Errorf("an engine still answers: %v, %v", c, err)
+	}
+	f.serve(true)
+	if err := a.handOver(t.Context(), f.mirror()); !errors.Is(err, control.ErrMounted) || exitCode(err) != exitMounted {
+		t.Errorf("of a mounted one: %v", err)
+	}
+}
+
+func TestUmount(t *testing.T) {
+	f := newFixture(t)
+	t.Chdir(f.base) // umount leaves it, and the test's end comes back
+	if code := f.run("umount"); code != exitNotMounted || !strings.Contains(f.stderr.String(), f.base+" is not mounted\nhint: ") {
+		t.Errorf("exit %d: %s", code, &f.stderr)
+	}
+	ended := f.serve(false)
+	if code := f.run("umount"); code != exitOK || !strings.Contains(f.stderr.String(), "was not mounted; its engine") {
+		t.Errorf("exit %d: %s", code, &f.stderr)
+	}
+	<-ended
+	ended = f.serve(true)
+	if code := f.run("umount", f.base); code != exitOK || f.stderr.Len() != 0 {
+		t.Errorf("exit %d: %s", code, &f.stderr)
+	}
+	<-ended
+	if wd, err := os.Getwd(); err != nil || wd != "/" {
+		t.Errorf("umount keeps the mount busy from %s, %v", wd, err)
+	}
+}
+
+func TestLogIsPutAside(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, logName)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, logLimit+1); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		f, err := openLog(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString("x\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if data, err := os.ReadFile(path); err != nil || string(data) != "x\nx\n" {
+		t.Errorf("log %q, %v", data, err)
+	}
+	if info, err := os.Stat(path + ".1"); err != nil || info.Size() != logLimit+1 {
+		t.Errorf("old log: %v, %v", info, err)
+	}
+}
