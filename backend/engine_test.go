@@ -120,3 +120,63 @@ func TestScanCommits(t *testing.T) {
 		t.Errorf("e/b.txt is %q", got)
 	}
 }
+
+func TestRestoreTagLog(t *testing.T) {
+	ctx := context.Background()
+	m := openMirror(t, t.TempDir())
+	m.write("d/a.txt", "one")
+	m.sync()
+	must(t, m.engine.Tag(ctx, backend.TagOptions{Paths: []string{"d/a.txt"}, Tags: []string{"work", "urgent"}}))
+	m.write("d/a.txt", "two, longer")
+	m.sync()
+	must(t, os.Rename(m.dir+"/d", m.dir+"/e"))
+	m.sync()
+	lists, err := m.engine.Tags(ctx, []string{"e/a.txt"})
+	must(t, err)
+	if got := strings.Join(lists[0].Tags, " "); got != "urgent work" {
+		t.Errorf("tags after rename are %q", got)
+	}
+	files, err := m.engine.TaggedFiles("work,urgent")
+	must(t, err)
+	if len(files) != 1 || files[0].Path != "e/a.txt" {
+		t.Errorf("tagged files: %v", files)
+	}
+	var subjects []string
+	must(t, m.engine.Log(ctx, backend.LogOptions{Path: "e/a.txt"}, func(v backend.Version) error {
+		subjects = append(subjects, v.Path+": "+v.Subject)
+		return nil
+	}))
+	t.Log(strings.Join(subjects, "\n"))
+	if len(subjects) != 4 {
+		t.Errorf("log has %d versions, want 4", len(subjects))
+	}
+	_, err = m.engine.Restore(ctx, backend.RestoreOptions{Path: "e/a.txt"}, nil)
+	must(t, err)
+	data, err := os.ReadFile(m.dir + "/e/a.txt")
+	must(t, err)
+	if string(data) != "one" {
+		t.Errorf("restored %q", data)
+	}
+	must(t, os.RemoveAll(m.dir+"/e"))
+	m.sync()
+	_, err = m.engine.Restore(ctx, backend.RestoreOptions{Path: "e"}, nil)
+	must(t, err)
+	data, err = os.ReadFile(m.dir + "/e/a.txt")
+	must(t, err)
+	if string(data) != "one" {
+		t.Errorf("restored %q", data)
+	}
+	m.sync()
+	m.git("fsck", "--strict")
+	st, err := m.engine.Status(ctx)
+	must(t, err)
+	if st.Resources[0].Files != 1 || st.Resources[0].Pending != 0 || st.Resources[0].Problem != "" {
+		t.Errorf("status: %+v", st.Resources[0])
+	}
+	m.stop()
+	m2 := openMirror(t, m.dir)
+	m2.sync()
+	if got := m2.git("rev-parse", "main"); got != st.Resources[0].Head {
+		t.Errorf("reopening made a commit: %s", m2.git("log", "--stat", "-1"))
+	}
+}

@@ -1,0 +1,58 @@
+package backend
+
+import (
+	"bytes"
+	"context"
+
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/backend/replica"
+)
+
+// Give brings the head of every resource of e to other, as a session would,
+// without a network.
+func (e *Engine) Give(ctx context.Context, other *Engine) error {
+	for i, r := range e.resources {
+		if err := r.do(ctx, func() error { return r.refresh(ctx) }); err != nil {
+			return err
+		}
+		head, c := r.headNow()
+		if c == nil {
+			continue
+		}
+		to := other.resources[i]
+		var haves []object.CommitID
+		if h, _ := to.headNow(); r.store.Has(h) {
+			haves = append(haves, h)
+		}
+		out, err := r.store.Pack(ctx, head, haves)
+		if err != nil {
+			return err
+		}
+		var pack bytes.Buffer
+		if _, err := out.WriteTo(&pack); err != nil {
+			return err
+		}
+		cover, err := to.receive(ctx, head, &pack)
+		if err != nil {
+			return err
+		}
+		if err := to.do(ctx, func() error {
+			if err := to.refresh(ctx); err != nil {
+				return err
+			}
+			to.act(to.replica.Connected(replica.Peer(e.sessions.self), head, cover))
+			to.act(to.replica.Received(replica.Peer(e.sessions.self), head, cover))
+			to.drain(ctx)
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Head is the head of the first resource.
+func (e *Engine) Head() string {
+	id, _ := e.resources[0].headNow()
+	return id.String()
+}

@@ -1,0 +1,198 @@
+package backend_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	randomRounds = flag.Int("random.rounds", 6, "histories that TestRandomHistories tries")
+	randomSeed   = flag.Uint64("random.seed", 0, "seed of the first history; 0: from the clock")
+)
+
+// TestRandomHistories has three mirrors do random things to their files and
+// meet at random, and wants them to be equal at the end, with every content
+// that nobody overwrote or deleted still somewhere.
+func TestRandomHistories(t *testing.T) {
+	seed := *randomSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	for i := range *randomRounds {
+		seed := seed + uint64(i)
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Logf("seed %d", seed)
+			randomHistory(t, rand.New(rand.NewPCG(seed, 1)))
+		})
+	}
+}
+
+func randomHistory(t *testing.T, rnd *rand.Rand) {
+	mirrors := []*mirror{openMirror(t, t.TempDir()), openMirror(t, t.TempDir()), openMirror(t, t.TempDir())}
+	h := &history{t: t, rnd: rnd, alive: map[string]bool{}}
+	for range 60 {
+		m := mirrors[rnd.IntN(3)]
+		for range 1 + rnd.IntN(5) {
+			h.step(m)
+		}
+		switch rnd.IntN(6) {
+		case 0:
+			m.sync()
+		case 1, 2:
+			if other := mirrors[rnd.IntN(3)]; other != m {
+				m.give(other)
+			}
+		}
+	}
+	for range 2 {
+		mirrors[0].meet(mirrors[1])
+		mirrors[1].meet(mirrors[2])
+		mirrors[2].meet(mirrors[0])
+	}
+	same(t, mirrors[0], mirrors[1])
+	same(t, mirrors[1], mirrors[2])
+	all := mirrors[0].list()
+	for token := range h.alive {
+		if !strings.Contains(all, token) {
+			t.Errorf("%s was never overwritten or deleted, and is lost", token)
+		}
+	}
+	if t.Failed() {
+		t.Logf("history:\n%s", strings.Join(h.log, "\n"))
+	}
+	for _, m := range mirrors {
+		m.git("fsck", "--strict")
+	}
+}
+
+type history struct {
+	t     *testing.T
+	rnd   *rand.Rand
+	n     int
+	alive map[string]bool // contents that nobody touched since they were written
+	log   []string
+}
+
+func (h *history) path(m *mirror) string {
+	dirs := []string{"", "a/", "b/", "a/c/", "b/d/"}
+	return filepath.Join(m.dir, dirs[h.rnd.IntN(len(dirs))]+string(rune('p'+h.rnd.IntN(5))))
+}
+
+func (h *history) dir(m *mirror) string {
+	dirs := []string{"a", "b", "a/c", "b/d", "e"}
+	return filepath.Join(m.dir, dirs[h.rnd.IntN(len(dirs))])
+}
+
+// kill notes that whatever is at or below a path is overwritten or deleted.
+func (h *history) kill(p string) {
+	_ = filepath.WalkDir(p, func(p string, d os.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			data, err := os.ReadFile(p)
+			must(h.t, err)
+			for _, token := range strings.Fields(string(data)) {
+				delete(h.alive, token)
+			}
+		}
+		return nil
+	})
+}
+
+func (h *history) step(m *mirror) {
+	var what string
+	var err error
+	p, q := h.path(m), h.path(m)
+	switch h.rnd.IntN(12) {
+	case 0, 1, 2, 3:
+		if st, serr := os.Lstat(p); serr == nil && !st.Mode().IsRegular() {
+			return
+		}
+		h.kill(p)
+		h.n++
+		token := fmt.Sprintf("token%d.", h.n)
+		what = "write " + token + " " + p
+		if os.MkdirAll(filepath.Dir(p), 0o755) != nil {
+			return
+		}
+		if err = os.WriteFile(p, []byte(token), 0o644); err == nil {
+			h.alive[token] = true
+		}
+	case 4:
+		if st, serr := os.Lstat(p); serr != nil || !st.Mode().IsRegular() {
+			return
+		}
+		h.kill(p)
+		what = "remove " + p
+		err = os.Remove(p)
+	case 5, 6:
+		if _, serr := os.Lstat(p); serr != nil || p == q {
+			return
+		}
+		if os.MkdirAll(filepath.Dir(q), 0o755) != nil {
+			return
+		}
+		if a, aerr := os.Stat(p); aerr == nil {
+			if b, berr := os.Stat(q); berr == nil && os.SameFile(a, b) {
+				return
+			}
+		}
+		h.kill(q)
+		what = "rename " + p + " " + q
+		err = os.Rename(p, q)
+	case 7:
+		from, to := h.dir(m), h.dir(m)
+		if from == to || strings.HasPrefix(to, from+"/") {
+			return
+		}
+		if _, serr := os.Lstat(to); serr == nil {
+			return
+		}
+		if _, serr := os.Lstat(from); serr != nil {
+			return
+		}
+		_ = os.MkdirAll(filepath.Dir(to), 0o755)
+		what = "rename " + from + " " + to
+		err = os.Rename(from, to)
+	case 8:
+		d := h.dir(m)
+		if h.rnd.IntN(4) > 0 {
+			return
+		}
+		h.kill(d)
+		what = "remove all " + d
+		err = os.RemoveAll(d)
+	case 9:
+		if _, serr := os.Lstat(q); serr == nil {
+			return
+		}
+		if os.MkdirAll(filepath.Dir(q), 0o755) != nil {
+			return
+		}
+		what = "symlink " + q
+		err = os.Symlink("x", q)
+	case 10:
+		if st, serr := os.Lstat(p); serr != nil || !st.Mode().IsRegular() {
+			return
+		}
+		what = "chmod " + p
+		err = os.Chmod(p, []os.FileMode{0o600, 0o644, 0o755}[h.rnd.IntN(3)])
+	case 11:
+		if st, serr := os.Lstat(p); serr != nil || !st.Mode().IsRegular() {
+			return
+		}
+		if _, serr := os.Lstat(q); serr == nil {
+			return
+		}
+		if os.MkdirAll(filepath.Dir(q), 0o755) != nil {
+			return
+		}
+		what = "link " + p + " " + q
+		err = os.Link(p, q)
+	}
+	h.log = append(h.log, fmt.Sprintf("%s: %v", what, err))
+}
