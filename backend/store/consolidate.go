@@ -44,24 +44,22 @@ func (s *Store) Consolidate(ctx context.Context) error {
 	}
 }
 
-// dropVanished takes over what git gc did beside us.
+// dropVanished takes over what git gc did beside us: the new packs first, so
+// that no object is missing for a moment.
 func (s *Store) dropVanished() {
-	s.mu.Lock()
-	list := slices.DeleteFunc(slices.Clone(*s.list.Load()), func(p *pack) bool {
-		_, err := os.Lstat(p.name + ".pack")
-		return errors.Is(err, os.ErrNotExist)
-	})
-	if len(list) < len(*s.list.Load()) {
-		s.mu.Unlock()
-		s.rescan() // the new packs first, so that no object is missing for a moment
-		s.mu.Lock()
-		list = slices.DeleteFunc(slices.Clone(*s.list.Load()), func(p *pack) bool {
-			_, err := os.Lstat(p.name + ".pack")
-			return errors.Is(err, os.ErrNotExist)
-		})
-		s.list.Store(&list)
+	if !slices.ContainsFunc(s.packs(), vanished) {
+		return
 	}
-	s.mu.Unlock()
+	s.rescan()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := slices.DeleteFunc(slices.Clone(*s.list.Load()), vanished)
+	s.list.Store(&list)
+}
+
+func vanished(p *pack) bool {
+	_, err := os.Lstat(p.name + ".pack")
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // victims picks the packs to merge: the smallest ones.
