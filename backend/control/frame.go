@@ -64,9 +64,8 @@ func cutOff(err error) error {
 
 // dataWriter writes its input as frameData frames.
 type dataWriter struct {
-	w       io.Writer
-	flush   func() error
-	written bool
+	w     io.Writer
+	flush func() error
 }
 
 func (d *dataWriter) Write(p []byte) (int, error) {
