@@ -58,7 +58,7 @@ func (c *content) unchanged() []object.Entry {
 func (m *merger) buildEntry(r *ref, path string) (e object.Entry, err error) {
 	n := r.of.end()
 	e = n.entry
-	if r.instead != nil && m.differs(*r.instead, r.slot) && !slices.ContainsFunc(n.refs, (*ref).marked) {
+	if r.instead != nil && m.torn(n, *r.instead) {
 		r.conflict, r.fresh = n.id, true
 	}
 	e.ID, e.Name, e.Conflict = n.id, r.name, r.conflict
@@ -79,13 +79,13 @@ func (m *merger) buildEntry(r *ref, path string) (e object.Entry, err error) {
 	return e, err
 }
 
-// differs tells two slots apart where uniting directories has not made them
-// one.
-func (m *merger) differs(a, b slot) bool {
-	if d := m.dir(a.dir); d != nil {
-		a.dir = d.end().id
+// torn reports whether n was to have a slot that it did not get, not even
+// because directories were united, and no other mark tells of it.
+func (m *merger) torn(n *node, wanted slot) bool {
+	if d := m.dir(wanted.dir); d != nil {
+		wanted.dir = d.end().id
 	}
-	return a != b
+	return !slices.ContainsFunc(n.refs, func(r *ref) bool { return r.slot == wanted || !r.conflict.IsZero() })
 }
 
 func sameDirectory(a, b *object.Directory) bool {

@@ -114,10 +114,7 @@ func mergeXattrs(o, a, b *object.Entry) []object.Xattr {
 		va, vb := xattr(a.Xattrs, name), xattr(b.Xattrs, name)
 		v, ok := pick(samePointee, xattr(old, name), va, vb)
 		if !ok {
-			v = va
-			if va == nil || vb != nil && vb.Value < va.Value {
-				v = vb
-			}
+			v = lowerXattr(va, vb)
 		}
 		if v != nil && len(out) < object.MaxXattrs {
 			out = append(out, *v)
@@ -145,6 +142,13 @@ func xattr(set []object.Xattr, name string) *object.Xattr {
 	return &set[i]
 }
 
+func lowerXattr(a, b *object.Xattr) *object.Xattr {
+	if a == nil || b != nil && b.Value < a.Value {
+		return b
+	}
+	return a
+}
+
 func samePointee(a, b *object.Xattr) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // tags merges the tags of one node as an OR-set.
@@ -160,12 +164,6 @@ func (m *merger) tags(o, a, b *object.Entry) tags.Set {
 		return func(d tags.Dot) bool { return c.Has(d.Writer, d.Seq) }
 	}
 	return capTags(tags.Merge(a.Tags, b.Tags, has(m.sides[left].Cover), has(m.sides[right].Cover)))
-}
-
-// uniteTags is the union: of nodes that were tagged apart.
-func uniteTags(a, b tags.Set) tags.Set {
-	never := func(tags.Dot) bool { return false }
-	return capTags(tags.Merge(a, b, never, never))
 }
 
 // capTags keeps a union within what an entry may hold: no merge blocks.

@@ -88,7 +88,7 @@ func (m *merger) run() error {
 	}
 	m.decide()
 	m.shape()
-	if err := m.settle(root); err != nil {
+	if err := m.settle(); err != nil {
 		return err
 	}
 	return m.build()

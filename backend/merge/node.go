@@ -68,19 +68,18 @@ type ref struct {
 	instead  *slot         // the other side moved it there; a conflict unless both turn out one
 }
 
-func (r *ref) marked() bool { return !r.conflict.IsZero() }
-
 // node is a file, link or directory that at least one side changed, or that
 // holds something changed.
 type node struct {
 	key
 	spots [3][]spot // by state, sorted by slot
 
-	entry object.Entry // result: all fields but Name, Tree and Conflict
-	refs  []*ref       // result: none if it is deleted
-	into  *node        // it was united with that one
-	fixed bool         // entry must stay: it may have slots that were not read
-	stuck bool         // it was moved to the root to break a cycle
+	entry   object.Entry // result: all fields but Name, Tree and Conflict
+	refs    []*ref       // result: none if it is deleted
+	into    *node        // it was united with that one
+	fixed   bool         // entry must stay: it may have slots that were not read
+	revived bool         // it was deleted, but something lies in it
+	stuck   bool         // it was moved to the root to break a cycle
 }
 
 func (n *node) in(state int) bool { return len(n.spots[state]) > 0 }
@@ -110,7 +109,7 @@ func (n *node) add(s slot, conflict object.FileID) *ref {
 	return r
 }
 
-// end follows the unions.
+// end follows the unions of directories.
 func (n *node) end() *node {
 	for n.into != nil {
 		n = n.into

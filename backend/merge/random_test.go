@@ -1,7 +1,6 @@
 package merge
 
 import (
-	"encoding/binary"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -92,8 +91,9 @@ func pickOne[T any](rng *rand.Rand, s []T) (v T) {
 }
 
 func (w *writer) id() (id object.FileID) {
-	binary.BigEndian.PutUint64(id[:], w.rng.Uint64())
-	id[15] = 1
+	for i := range 8 {
+		id[i] = byte('a' + w.rng.IntN(26))
+	}
 	return id
 }
 

@@ -20,9 +20,18 @@ type settler struct {
 	names   map[string][]*ref
 }
 
-// settle makes names unique in a directory and then in those below it: uniting
-// two directories brings what they hold together.
-func (m *merger) settle(dir object.FileID) error {
+// settle makes names unique. It unites all that may be united first, in the
+// whole tree: what has a second name may be found to be something else there.
+func (m *merger) settle() error {
+	if err := m.eachDir(root, (*settler).uniteNames); err != nil {
+		return err
+	}
+	return m.eachDir(root, (*settler).clearNames)
+}
+
+// eachDir calls do for a directory and then for those below it: uniting two
+// directories brings what they hold together.
+func (m *merger) eachDir(dir object.FileID, do func(*settler)) error {
 	if len(m.children[dir]) == 0 {
 		return nil
 	}
@@ -34,17 +43,15 @@ func (m *merger) settle(dir object.FileID) error {
 	for _, r := range m.children[dir] {
 		s.names[r.name] = append(s.names[r.name], r)
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.names)) {
-		s.settleName(name)
-	}
-	kept := m.children[dir][:0]
+	do(s)
+	kept := make([]*ref, 0, len(m.children[dir]))
 	for _, name := range slices.Sorted(maps.Keys(s.names)) {
 		kept = append(kept, s.names[name]...)
 	}
 	m.children[dir] = kept
 	for _, r := range kept {
 		if n := r.of.end(); n.dir {
-			if err := m.settle(n.id); err != nil {
+			if err := m.eachDir(n.id, do); err != nil {
 				return err
 			}
 		}
@@ -84,41 +91,44 @@ func (n *node) tree() object.TreeID {
 	return a.Tree
 }
 
-// settleName leaves at most one ref at a name.
-func (s *settler) settleName(name string) {
-	if e, ok := s.content.plain(name); ok {
-		s.promote(e)
-	}
-	var refs, dirs, files []*ref
-	for _, r := range s.names[name] {
-		if !slices.ContainsFunc(refs, func(o *ref) bool { return o.of.end() == r.of.end() }) {
-			refs = append(refs, r)
+// uniteNames unites those that share a name, where that may be.
+func (s *settler) uniteNames() {
+	for _, name := range slices.Sorted(maps.Keys(s.names)) {
+		if e, ok := s.content.plain(name); ok {
+			s.promote(e)
 		}
+		dirs, files := split(s.names[name])
+		s.names[name] = append(s.m.uniteDirs(dirs), s.m.uniteFiles(files)...)
 	}
-	for _, r := range refs {
-		if r.of.end().dir {
-			dirs = append(dirs, r)
-		} else {
-			files = append(files, r)
-		}
-	}
-	dirs, others := uniteAll(s.m, dirs)
-	files, _ = uniteAll(s.m, files)
-	slices.SortFunc(files, func(a, b *ref) int { return compareClaims(a.of.end(), b.of.end()) })
-	winner, losers := cmp.Or(first(dirs), first(files)), append(others, files...)
-	s.names[name] = []*ref{winner}
-	for _, r := range losers {
-		if r != winner {
-			s.moveAside(r, winner.of.end())
+}
+
+// clearNames leaves one to each name and moves the others aside.
+func (s *settler) clearNames() {
+	for _, name := range slices.Sorted(maps.Keys(s.names)) {
+		dirs, files := split(s.names[name])
+		slices.SortFunc(dirs, func(a, b *ref) int { return compareRoots(a.of.end(), b.of.end()) })
+		slices.SortFunc(files, func(a, b *ref) int { return compareClaims(a.of.end(), b.of.end()) })
+		refs := slices.Concat(dirs, files)
+		s.names[name] = refs[:1:1]
+		for _, r := range refs[1:] {
+			s.moveAside(r, refs[0].of.end())
 		}
 	}
 }
 
-func first(refs []*ref) *ref {
-	if len(refs) == 0 {
-		return nil
+// split parts directories from the rest, leaving one ref of each node.
+func split(refs []*ref) (dirs, files []*ref) {
+	for i, r := range refs {
+		n := r.of.end()
+		switch {
+		case slices.ContainsFunc(refs[:i], func(o *ref) bool { return o.of.end() == n }):
+		case n.dir:
+			dirs = append(dirs, r)
+		default:
+			files = append(files, r)
+		}
 	}
-	return refs[0]
+	return dirs, files
 }
 
 // promote makes a node of an entry that is unchanged on both sides.
@@ -140,26 +150,7 @@ func (s *settler) promote(e *object.Entry) {
 
 func ptr[T any](v T) *T { return &v }
 
-// uniteAll unites what may be, and returns what is left: first the one that
-// the others were united with, then those that cannot be.
-func uniteAll(m *merger, refs []*ref) (kept, rest []*ref) {
-	slices.SortFunc(refs, func(a, b *ref) int { return compareRoots(a.of.end(), b.of.end()) })
-	for _, r := range refs {
-		n := r.of.end()
-		i := slices.IndexFunc(kept, func(k *ref) bool { return mayUnite(k.of.end(), n) })
-		switch {
-		case i >= 0:
-			m.unite(kept[i].of.end(), n)
-		case n.dir && len(kept) > 0:
-			rest = append(rest, r)
-		default:
-			kept = append(kept, r)
-		}
-	}
-	return kept, rest
-}
-
-// compareRoots orders what others may be united with: what the base knew,
+// compareRoots orders those that could be united: first what the base knew,
 // then the lower id.
 func compareRoots(a, b *node) int {
 	if a.isNew() != b.isNew() {
@@ -181,49 +172,6 @@ func compareClaims(a, b *node) int {
 		return 1
 	}
 	return cmp.Or(compareAge(&a.entry, &b.entry), compareKeys(a.key, b.key))
-}
-
-// mayUnite reports whether n, which is new, is but another identity of into.
-// A file the base knew may have links that were not read, so it must not
-// change by this.
-func mayUnite(into, n *node) bool {
-	switch {
-	case !n.isNew():
-		return false
-	case n.dir:
-		return true
-	case bodyOf(&into.entry) != bodyOf(&n.entry):
-		return false
-	}
-	return into.isNew() || len(n.entry.Tags) == 0 && len(n.entry.Xattrs) == 0
-}
-
-// unite makes n part of into: tags and attributes are joined, what n holds
-// lies in into.
-func (m *merger) unite(into, n *node) {
-	n.into = into
-	if into.dir || into.isNew() {
-		into.entry.Tags = uniteTags(into.entry.Tags, n.entry.Tags)
-		into.entry.Xattrs = uniteXattrs(into.entry.Xattrs, n.entry.Xattrs)
-	}
-	if !n.dir {
-		return
-	}
-	for _, r := range m.children[n.id] {
-		r.dir = into.id
-	}
-	m.children[into.id] = append(m.children[into.id], m.children[n.id]...)
-	delete(m.children, n.id)
-}
-
-func uniteXattrs(a, b []object.Xattr) []object.Xattr {
-	var out []object.Xattr
-	for _, name := range xattrNames(a, b) {
-		if x := cmp.Or(xattr(a, name), xattr(b, name)); len(out) < object.MaxXattrs {
-			out = append(out, *x)
-		}
-	}
-	return out
 }
 
 // moveAside gives a ref that lost its name another, derived from what it is.

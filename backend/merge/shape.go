@@ -9,16 +9,19 @@ import (
 // shape makes the result a tree: directories that hold something live, and
 // none lies in itself.
 func (m *merger) shape() {
-	var work []*node
-	for _, k := range m.keys() {
-		work = append(work, m.nodes[k])
-	}
-	for len(work) > 0 {
+	for cyclic := true; cyclic; cyclic = m.breakCycles() {
+		var work []*node
+		for _, k := range m.keys() {
+			n := m.nodes[k]
+			if n.revived { // maybe for what no longer lies in it
+				n.refs, n.revived = nil, false
+			}
+			work = append(work, n)
+		}
 		for len(work) > 0 {
 			n := work[0]
 			work = append(work[1:], m.revive(n)...)
 		}
-		work = m.breakCycles()
 	}
 	m.children = make(map[object.FileID][]*ref)
 	for _, k := range m.keys() {
@@ -47,6 +50,7 @@ func (m *merger) revive(n *node) (revived []*node) {
 			p.entry = strip(p.first(side))
 			s := p.spots[side][0]
 			p.add(s.slot, s.entry.Conflict)
+			p.revived = true
 			revived = append(revived, p)
 		default: // only trees that use a FileID twice get here
 			r.dir = root
@@ -56,9 +60,9 @@ func (m *merger) revive(n *node) (revived []*node) {
 }
 
 // breakCycles finds directories that the moves of both sides together put into
-// themselves, and takes back one of right's moves in each such cycle. It
-// returns the nodes it moved. It ends: left's tree has no cycle.
-func (m *merger) breakCycles() (moved []*node) {
+// themselves, and takes back one of right's moves in each such cycle. That
+// comes to an end: left's tree has no cycle.
+func (m *merger) breakCycles() (found bool) {
 	const walking, done = 1, 2
 	state := make(map[*node]int)
 	for _, k := range m.keys() {
@@ -70,25 +74,25 @@ func (m *merger) breakCycles() (moved []*node) {
 			n = m.dir(n.refs[0].dir)
 		}
 		if n != nil && n.dir && state[n] == walking {
-			moved = append(moved, m.breakCycle(way[slices.Index(way, n):]))
+			m.breakCycle(way[slices.Index(way, n):])
+			found = true
 		}
 		for _, w := range way {
 			state[w] = done
 		}
 	}
-	return moved
+	return found
 }
 
-func (m *merger) breakCycle(cycle []*node) *node {
+func (m *merger) breakCycle(cycle []*node) {
 	slices.SortFunc(cycle, func(a, b *node) int { return compareKeys(a.key, b.key) })
 	for _, n := range cycle {
 		if n.in(left) && n.refs[0].slot != n.spots[left][0].slot && !n.stuck {
 			n.refs[0].slot = n.spots[left][0].slot
 			n.refs[0].conflict, n.refs[0].fresh = n.id, true
-			return n
+			return
 		}
 	}
 	n := cycle[0] // only trees that use a FileID twice get here
-	n.refs[0].dir, n.stuck = root, true
-	return n
+	n.refs[0].dir, n.stuck, n.revived = root, true, false
 }
