@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/fs"
 	"github.com/spf13/cobra"
 )
 
@@ -92,7 +91,7 @@ func (a *app) prepareMount(args []string) (m *mirror, tookOver bool, err error) 
 	if errors.Is(err, errStale) {
 		tookOver = true
 		a.warn("cleaning up the mount of a daemon that died at %s", clean(dir))
-		err = detach(dir)
+		err = fs.Detach(dir)
 	}
 	if err != nil {
 		return nil, false, err
@@ -100,9 +99,6 @@ func (a *app) prepareMount(args []string) (m *mirror, tookOver bool, err error) 
 	m = &mirror{base: dir}
 	if socket != "" {
 		return nil, false, mountedError(m)
-	}
-	if err := checkFuse(); err != nil {
-		return nil, false, err
 	}
 	n, created, err := a.createMirror(dir, "")
 	if err != nil {
@@ -146,19 +142,4 @@ func (a *app) checkHome(dir string) error {
 	}
 	return backend.WithHint(fmt.Errorf("mount over %s, the home directory or one above it: %w", dir, backend.ErrRefused),
 		"choose a directory in it: `smfs mount "+filepath.Join(home, "mirror")+"`")
-}
-
-// checkFuse says what to install where FUSE is missing.
-func checkFuse() error {
-	const hint = "install fuse3 (on Debian and Ubuntu: apt-get install fuse3); in a container, let it have /dev/fuse"
-	if _, err := os.Stat("/dev/fuse"); err != nil {
-		return backend.WithHint(fmt.Errorf("/dev/fuse: %w", errMissing), hint)
-	}
-	if os.Geteuid() == 0 {
-		return nil
-	}
-	if _, err := exec.LookPath("fusermount3"); err != nil {
-		return backend.WithHint(fmt.Errorf("fusermount3: %w", errMissing), hint)
-	}
-	return nil
 }

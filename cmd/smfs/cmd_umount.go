@@ -8,6 +8,7 @@ import (
 
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/control"
+	"github.com/silvermirror/smfs/fs"
 	"github.com/spf13/cobra"
 )
 
@@ -39,7 +40,7 @@ func (a *app) umount(ctx context.Context, args []string, lazy bool) error {
 	}
 	if _, err := mountedSocket(dir); errors.Is(err, errStale) {
 		a.warn("the daemon of %s had died; its mount is cleaned up", clean(dir))
-		return detach(dir)
+		return fs.Detach(dir)
 	}
 	m, err := a.mirrorAt(dir)
 	if err != nil {

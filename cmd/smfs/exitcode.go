@@ -10,6 +10,7 @@ import (
 	"github.com/silvermirror/smfs/backend/control"
 	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/config"
+	"github.com/silvermirror/smfs/fs"
 	"github.com/spf13/cobra"
 )
 
@@ -54,7 +55,7 @@ func exitMeanings() []struct {
 		{exitBusy, "in use: open files under the mount, or another process has the mirror"},
 		{exitDamaged, "stored data is damaged"},
 		{exitMissing, "something is missing on this machine (fuse3, /dev/fuse)"},
-		{exitStale, "the mount's daemon died; mount again"},
+		{exitStale, "the mount's daemon died or does not answer"},
 		{exitInterrupted, "interrupted by a signal"},
 	}
 }
@@ -63,7 +64,6 @@ var (
 	errMounted    = control.ErrMounted
 	errNotMounted = errors.New("not mounted")
 	errStale      = errors.New("the daemon of this mount has died")
-	errMissing    = errors.New("missing on this machine")
 	errNoMirror   = errors.New("no mirror")
 )
 
@@ -125,7 +125,10 @@ func exitCode(err error) int {
 		{errMounted, exitMounted},
 		{errNotMounted, exitNotMounted},
 		{errStale, exitStale},
-		{errMissing, exitMissing},
+		{fs.ErrHung, exitStale},
+		{fs.ErrNoDevice, exitMissing},
+		{fs.ErrNoHelper, exitMissing},
+		{fs.ErrRefused, exitRefused},
 		{errNoMirror, exitNotFound},
 		{backend.ErrInvalid, exitUsage},
 		{node.ErrName, exitUsage},

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/silvermirror/smfs/fs"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,7 +20,7 @@ const patience = 5 * time.Second
 
 // guarded runs a look at the filesystem at path and gives up, leaving it
 // behind, when it does not come back.
-func guarded[T any](path string, look func() (T, error)) (T, error) {
+func guarded[T any](path string, limit time.Duration, look func() (T, error)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -29,14 +30,14 @@ func guarded[T any](path string, look func() (T, error)) (T, error) {
 		v, err := look()
 		done <- result{v, err}
 	}()
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case r := <-done:
 		return r.value, r.err
 	case <-timer.C:
 		var none T
-		return none, fmt.Errorf("%s: no answer within %v: %w", path, patience, errStale)
+		return none, fmt.Errorf("%s: no answer within %v: %w", path, limit, fs.ErrHung)
 	}
 }
 
@@ -54,7 +55,7 @@ const (
 // mountedSocket returns the socket of the engine mounted at base, "" if base
 // is no mount of smfs, errStale if its daemon has died.
 func mountedSocket(base string) (string, error) {
-	return guarded(base, func() (string, error) {
+	return guarded(base, patience, func() (string, error) {
 		var st unix.Statfs_t
 		err := unix.Statfs(base, &st)
 		if stale(err) {

@@ -98,7 +98,7 @@ func (a *app) mirrorAround(path string) (*mirror, error) {
 	if err != nil {
 		return nil, err
 	}
-	return guarded(path, func() (*mirror, error) {
+	return guarded(path, patience, func() (*mirror, error) {
 		for dir := path; ; dir = filepath.Dir(dir) {
 			switch ok, err := isMirror(dir); {
 			case err != nil:

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/fs"
 )
 
 // Rules of output: what a command was asked for goes to stdout, all else to
@@ -158,15 +159,13 @@ func hintFor(err error) string {
 	if child := new(childError); errors.As(err, &child) {
 		return child.Hint
 	}
-	return defaultHint(exitCode(err))
-}
-
-func defaultHint(code int) string {
-	switch code {
-	case exitUsage:
-		return "`smfs help` and `smfs help COMMAND` show what there is"
-	case exitStale:
+	switch {
+	case errors.Is(err, fs.ErrHung):
+		return "its daemon may be stopped, or wait for a disk; `umount -l DIR` as root gives it up"
+	case errors.Is(err, errStale):
 		return "`smfs mount DIR` cleans up and mounts again; nothing journaled is lost"
+	case exitCode(err) == exitUsage:
+		return "`smfs help` and `smfs help COMMAND` show what there is"
 	}
 	return ""
 }

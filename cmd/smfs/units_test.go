@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/node"
+	"github.com/silvermirror/smfs/fs"
 	"github.com/spf13/cobra"
 )
 
@@ -109,7 +111,7 @@ func TestSize(t *testing.T) {
 func TestExitCodes(t *testing.T) {
 	for err, want := range map[error]int{
 		backend.ErrNotFound: 4, errMounted: 5, errNotMounted: 6, backend.ErrRefused: 7, backend.ErrTimeout: 8,
-		backend.ErrUnreachable: 9, backend.ErrBusy: 10, node.ErrLocked: 10, backend.ErrDamaged: 11, errMissing: 12,
+		backend.ErrUnreachable: 9, backend.ErrBusy: 10, node.ErrLocked: 10, backend.ErrDamaged: 11, fs.ErrNoDevice: 12, fs.ErrNoHelper: 12, fs.ErrHung: 13,
 		errStale: 13, fmt.Errorf("other"): 1, &usageError{os.ErrInvalid}: 2, &configError{os.ErrInvalid}: 3,
 		&childError{Code: 9}: 9,
 	} {
@@ -163,6 +165,21 @@ func TestHomeIsNotMountedOver(t *testing.T) {
 		if err := a.checkHome(filepath.Join(tmp, dir)); (err != nil) != refused {
 			t.Errorf("%q: %v, want refused %v", dir, err, refused)
 		}
+	}
+}
+
+func TestGuardGivesUp(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	_, err := guarded("/m", time.Millisecond, func() (int, error) {
+		<-release
+		return 1, nil
+	})
+	if !errors.Is(err, fs.ErrHung) || exitCode(err) != exitStale {
+		t.Errorf("a look that does not come back: %v", err)
+	}
+	if n, err := guarded("/m", time.Hour, func() (int, error) { return 7, os.ErrExist }); n != 7 || err != os.ErrExist {
+		t.Errorf("a look that does: %d, %v", n, err)
 	}
 }
 
