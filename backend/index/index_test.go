@@ -24,6 +24,18 @@ func open(t testing.TB, file string) *Index {
 	return ix
 }
 
+// scratch is a directory in memory, where there is one: Open and Close sync.
+func scratch(t testing.TB) string {
+	t.Helper()
+	if _, err := os.Stat("/dev/shm"); err != nil {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp("/dev/shm", "smfs-index-")
+	check(t, err)
+	t.Cleanup(func() { check(t, os.RemoveAll(dir)) })
+	return dir
+}
+
 func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -43,7 +55,7 @@ func file(name string, i int) Node {
 // TestThroughADescriptor opens the index the way a daemon does that has
 // mounted over the directory.
 func TestThroughADescriptor(t *testing.T) {
-	dir, err := os.Open(t.TempDir())
+	dir, err := os.Open(scratch(t))
 	check(t, err)
 	defer dir.Close()
 	name := fmt.Sprintf("/proc/self/fd/%d/index/docs", dir.Fd())
@@ -63,7 +75,7 @@ func TestThroughADescriptor(t *testing.T) {
 }
 
 func TestLocked(t *testing.T) {
-	name := t.TempDir() + "/index"
+	name := scratch(t) + "/index"
 	ix := open(t, name)
 	if _, err := Open(name); !errors.Is(err, ErrLocked) {
 		t.Errorf("second Open: %v", err)
@@ -77,7 +89,7 @@ func TestKilled(t *testing.T) {
 	if name := os.Getenv("SMFS_INDEX_CHILD"); name != "" {
 		updateForEver(t, name)
 	}
-	name := t.TempDir() + "/index"
+	name := scratch(t) + "/index"
 	sure := -1
 	for round := range 5 {
 		cmd := exec.Command("/proc/self/exe", "-test.run", "^TestKilled$")
@@ -152,7 +164,7 @@ func TestOpenDetectsDamage(t *testing.T) {
 		"newer format": func(name string) error { return setFormat(name, format+1) },
 	} {
 		t.Run(what, func(t *testing.T) {
-			name := t.TempDir() + "/index"
+			name := scratch(t) + "/index"
 			filled(t, name)
 			check(t, damage(name))
 			if ix, err := Open(name); !errors.Is(err, ErrDamaged) {
@@ -189,7 +201,7 @@ func TestFlippedBytes(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	dir := t.TempDir()
+	dir := scratch(t)
 	filled(t, dir+"/good")
 	good, err := os.ReadFile(dir + "/good")
 	check(t, err)
@@ -248,7 +260,7 @@ func useAll(t *testing.T, name string) error {
 }
 
 func TestViewsBesideUpdates(t *testing.T) {
-	ix := open(t, t.TempDir()+"/index")
+	ix := open(t, scratch(t)+"/index")
 	done := make(chan error, 2)
 	stop := make(chan struct{})
 	for range 2 {

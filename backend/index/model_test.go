@@ -312,11 +312,11 @@ func TestAgainstModel(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	g := gen{rand.New(rand.NewPCG(seed, 0))}
-	file := t.TempDir() + "/index"
+	file := scratch(t) + "/index"
 	ix := open(t, file)
 	m := newModel()
 	giveUp := errors.New("give up")
-	for round := range 300 {
+	for round := range 200 {
 		next, fail := m.clone(), g.IntN(6) == 0
 		err := ix.Update(func(tx *Tx) error {
 			for range g.IntN(30) {
@@ -350,7 +350,7 @@ func TestAgainstModel(t *testing.T) {
 }
 
 func TestChildrenWhileChanging(t *testing.T) {
-	ix := open(t, t.TempDir()+"/index")
+	ix := open(t, scratch(t)+"/index")
 	check(t, ix.Update(func(tx *Tx) error {
 		for i := range 500 {
 			if err := tx.Put(file(fmt.Sprintf("%03d", i), i)); err != nil {
@@ -371,7 +371,7 @@ func TestChildrenWhileChanging(t *testing.T) {
 }
 
 func TestInvalidNodes(t *testing.T) {
-	ix := open(t, t.TempDir()+"/index")
+	ix := open(t, scratch(t)+"/index")
 	check(t, ix.Update(func(tx *Tx) error {
 		for _, name := range []string{"", ".", "..", "a/b", "a\x00", strings.Repeat("n", 4097)} {
 			if err := tx.Put(file(name, 1)); !errors.Is(err, ErrInvalid) {
