@@ -233,7 +233,7 @@ func soak(t testing.TB) time.Duration {
 
 func TestRandomTrees(t *testing.T) {
 	first := rand.Uint64()
-	rounds := 4000
+	rounds := 2000
 	end := time.Now().Add(soak(t))
 	t.Logf("seeds from %d", first)
 	for i := 0; i < rounds || time.Now().Before(end); i++ {

@@ -16,12 +16,12 @@ import (
 	"github.com/silvermirror/smfs/tags"
 )
 
-// memory is a Trees in memory. It notes what is read and written.
+// memory is a Trees in memory.
 type memory struct {
-	dirs  map[object.TreeID]*object.Directory
-	reads []object.TreeID
-	puts  int
-	buf   []byte
+	dirs map[object.TreeID]*object.Directory
+	read func(object.TreeID) // told of each read, if set
+	puts int
+	buf  []byte
 	// exact gives directories the ids git gives them; else a cheaper hash.
 	exact bool
 }
@@ -29,7 +29,9 @@ type memory struct {
 func newMemory() *memory { return &memory{dirs: make(map[object.TreeID]*object.Directory)} }
 
 func (m *memory) Directory(id object.TreeID) (*object.Directory, error) {
-	m.reads = append(m.reads, id)
+	if m.read != nil {
+		m.read(id)
+	}
 	d, ok := m.dirs[id]
 	if !ok {
 		return nil, fmt.Errorf("no directory %s", id)
