@@ -144,7 +144,8 @@ func guard(fn func() error) (err error) {
 }
 
 // Update calls fn with a writable transaction. If fn returns nil all of it
-// takes effect at once, else nothing.
+// takes effect at once, else nothing. Taking changes back costs time in
+// proportion to the whole index.
 func (ix *Index) Update(fn func(*Tx) error) error { return ix.run(true, fn) }
 
 // View calls fn with a transaction for reading.
@@ -162,32 +163,39 @@ func (ix *Index) run(writable bool, fn func(*Tx) error) error {
 	if err != nil {
 		return ix.failed(err)
 	}
-	done := false
+	ended := false
 	defer func() {
-		if !done { // fn failed or panicked
+		if !ended { // fn panicked
 			_ = ix.failed(guard(tx.b.Rollback))
 		}
 	}()
-	if err := fn(tx); err != nil {
-		return ix.failed(err)
-	}
+	err = fn(tx)
 	if tx.damage != nil {
-		return ix.failed(tx.damage)
+		err = tx.damage
 	}
-	if !writable {
-		return nil
+	ended = true
+	if e := guard(func() error { return tx.end(writable, err == nil) }); e != nil {
+		err = errors.Join(err, e)
 	}
-	if err := guard(tx.commit); err != nil {
-		return ix.failed(err)
-	}
-	done = true
-	return nil
+	return ix.failed(err)
 }
 
-// failed remembers damage: whatever comes after would make it worse.
+// end commits or rolls back. Rolling changes back makes bbolt walk over all
+// pages to find the free ones again, so where there are none it commits.
+func (tx *Tx) end(writable, ok bool) error {
+	if writable && (ok || !tx.changed) {
+		return tx.commit()
+	}
+	return tx.b.Rollback()
+}
+
+// failed remembers damage, also for the next Open: whatever comes after would
+// make it worse.
 func (ix *Index) failed(err error) error {
 	if errors.Is(err, ErrDamaged) {
-		ix.damaged.Store(true)
+		if !ix.damaged.Swap(true) {
+			_ = distrust(ix.file) // what found the damage now would find it again
+		}
 		return fmt.Errorf("index %s: %w", ix.file, err)
 	}
 	return err

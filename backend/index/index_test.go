@@ -216,6 +216,9 @@ func TestFlippedBytes(t *testing.T) {
 		check(t, os.WriteFile(name, bad, 0o600))
 		if useAll(t, name) != nil {
 			found++
+			if _, err := Open(name); !errors.Is(err, ErrDamaged) {
+				t.Errorf("opened again after damage: %v", err)
+			}
 		}
 		check(t, Remove(name))
 	}
@@ -257,6 +260,46 @@ func useAll(t *testing.T, name string) error {
 		t.Errorf("%s: %v, want ErrDamaged", name, err)
 	}
 	return err
+}
+
+// TestFailedUpdate leaves no trace of a transaction that fails or panics, and
+// passes the error through as it is.
+func TestFailedUpdate(t *testing.T) {
+	ix := open(t, scratch(t)+"/index")
+	check(t, ix.Update(func(tx *Tx) error { return tx.Put(file("f", 1)) }))
+	no := errors.New("no")
+	for name, do := range map[string]func(tx *Tx) error{
+		"unchanged": func(*Tx) error { return nil },
+		"changed":   func(tx *Tx) error { return errors.Join(tx.Delete(object.FileID{}, "f"), tx.Put(file("g", 2))) },
+	} {
+		err := ix.Update(func(tx *Tx) error {
+			check(t, do(tx))
+			return no
+		})
+		if err != no {
+			t.Errorf("%s: %v", name, err)
+		}
+		func() {
+			defer func() {
+				if r := recover(); r != no {
+					t.Errorf("%s: recovered %v", name, r)
+				}
+			}()
+			_ = ix.Update(func(tx *Tx) error {
+				check(t, do(tx))
+				panic(no)
+			})
+		}()
+		check(t, ix.View(func(tx *Tx) error {
+			_, f := tx.Lookup("f")
+			_, g := tx.Lookup("g")
+			if !f || g || tx.Count() != 1 {
+				t.Errorf("%s: f %v, g %v, count %d", name, f, g, tx.Count())
+			}
+			return nil
+		}))
+	}
+	check(t, ix.Close())
 }
 
 func TestViewsBesideUpdates(t *testing.T) {

@@ -52,6 +52,11 @@ func writeMarker(file string) error {
 	return syncDir(filepath.Dir(file))
 }
 
+// distrust makes the next Open report ErrDamaged.
+func distrust(file string) error {
+	return os.WriteFile(file+markerSuffix, []byte("damaged\n"), 0o600)
+}
+
 func removeMarker(file string) error {
 	if err := os.Remove(file + markerSuffix); err != nil {
 		return fmt.Errorf("close index: %w", err)

@@ -25,13 +25,13 @@ func (tx *Tx) Applied() (id object.CommitID) {
 
 // SetApplied sets Applied.
 func (tx *Tx) SetApplied(id object.CommitID) error {
-	return tx.try(func() error { return tx.meta.Put([]byte(metaApplied), id[:]) })
+	return tx.write(func() error { return tx.meta.Put([]byte(metaApplied), id[:]) })
 }
 
 // SetPending remembers that path's newest version is not on disk yet, and that
 // what is there comes from base.
 func (tx *Tx) SetPending(path string, base object.CommitID) error {
-	return tx.try(func() error {
+	return tx.write(func() error {
 		key := []byte("/" + path) // the root's path is empty, a key must not be
 		if tx.pending.Get(key) == nil {
 			if err := tx.add(&tx.counts.pending, 1); err != nil {
@@ -44,7 +44,7 @@ func (tx *Tx) SetPending(path string, base object.CommitID) error {
 
 // ClearPending forgets a pending path; one that is not pending is no error.
 func (tx *Tx) ClearPending(path string) error {
-	return tx.try(func() error {
+	return tx.write(func() error {
 		key := []byte("/" + path)
 		if tx.pending.Get(key) == nil {
 			return nil

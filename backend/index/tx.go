@@ -38,9 +38,10 @@ type Tx struct {
 	pending   *bolt.Bucket
 	meta      *bolt.Bucket
 
-	counts counts
-	dirty  bool // counts differ from what is stored
-	damage error
+	counts  counts
+	dirty   bool // counts differ from what is stored
+	changed bool // something may have been written
+	damage  error
 }
 
 type counts struct {
@@ -134,6 +135,12 @@ func (tx *Tx) try(fn func() error) error {
 		tx.damage = err
 	}
 	return err
+}
+
+// write is try for what changes the file.
+func (tx *Tx) write(fn func() error) error {
+	tx.changed = true
+	return tx.try(fn)
 }
 
 // add changes a count; going below zero is damage.

@@ -12,7 +12,7 @@ import (
 // name or id that no node has. ErrExists: a directory's id is in another slot.
 // ErrNotEmpty: it would take the place of another directory that has children.
 func (tx *Tx) Put(n Node) error {
-	return tx.try(func() error {
+	return tx.write(func() error {
 		if err := tx.put(&n); err != nil {
 			return fmt.Errorf("put %v: %w", n.Slot(), err)
 		}
@@ -127,7 +127,7 @@ func (tx *Tx) hasChildren(id object.FileID) bool {
 // Delete removes the node in a slot; an empty slot is no error. ErrNotEmpty:
 // it is a directory with children.
 func (tx *Tx) Delete(parent object.FileID, name string) error {
-	return tx.try(func() error {
+	return tx.write(func() error {
 		s := Slot{Parent: parent, Name: name}
 		n, ok, err := tx.get(s)
 		if err != nil || !ok {
@@ -167,7 +167,7 @@ func (tx *Tx) DeleteTree(parent object.FileID, name string) (removed int, err er
 	for len(todo) > 0 {
 		n := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if err := tx.try(func() error { return tx.drop(&n) }); err != nil {
+		if err := tx.write(func() error { return tx.drop(&n) }); err != nil {
 			return removed, fmt.Errorf("delete %v: %w", n.Slot(), err)
 		}
 		removed++
@@ -180,7 +180,7 @@ func (tx *Tx) DeleteTree(parent object.FileID, name string) (removed int, err er
 				return nil
 			}
 			removed++
-			return tx.try(func() error { return tx.drop(&c) })
+			return tx.write(func() error { return tx.drop(&c) })
 		})
 		if err != nil {
 			return removed, err
@@ -192,7 +192,7 @@ func (tx *Tx) DeleteTree(parent object.FileID, name string) (removed int, err er
 // Move takes the node in one slot to another, empty one; what is below a
 // directory comes along at no cost. ErrNotFound, ErrExists, ErrLoop.
 func (tx *Tx) Move(from, to Slot) error {
-	return tx.try(func() error {
+	return tx.write(func() error {
 		if err := tx.move(from, to); err != nil {
 			return fmt.Errorf("move %v to %v: %w", from, to, err)
 		}
