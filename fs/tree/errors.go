@@ -10,6 +10,7 @@ import (
 
 var (
 	// ErrChanged: the slot does not hold what was expected. Nothing was done.
+	// Where the slot was seen to be empty the error matches os.ErrNotExist too.
 	ErrChanged = errors.New("changed on disk")
 	// ErrBusy: a writable handle or mapping of the file exists. Nothing was done.
 	ErrBusy = errors.New("open for writing")
@@ -42,6 +43,13 @@ func (e *absentBelow) Error() string { return fmt.Sprintf("%q is not a directory
 func (e *absentBelow) Is(target error) bool {
 	return target == fs.ErrNotExist || target == ErrNotDirectory
 }
+
+// emptySlot is ErrChanged of a slot that was seen to be empty.
+type emptySlot struct{}
+
+func (emptySlot) Error() string { return "nothing is there" }
+
+func (emptySlot) Is(target error) bool { return target == fs.ErrNotExist || target == ErrChanged }
 
 // fail wraps err of an operation on path, translating what the kernel says
 // into this package's terms. ENOENT passes as absence only if the root lives.

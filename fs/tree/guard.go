@@ -16,7 +16,7 @@ func (t *Tree) compare(dir *DirRef, name string, want Expect) error {
 		if gone := t.rootGone(); gone != nil {
 			return gone
 		}
-		return ErrChanged
+		return emptySlot{}
 	case err != nil:
 		return err
 	case !want.matches(got):

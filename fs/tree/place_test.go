@@ -64,12 +64,14 @@ func TestPlace(t *testing.T) {
 
 func TestPlaceRefusesWhatChanged(t *testing.T) {
 	for name, change := range map[string]func(path string) error{
-		"content":  func(p string) error { return os.WriteFile(p, []byte("mine, longer"), 0o644) },
-		"mode":     func(p string) error { return os.Chmod(p, 0o600) },
-		"times":    func(p string) error { return os.Chtimes(p, fixed, fixed) },
-		"removed":  os.Remove,
-		"replaced": func(p string) error { return errors.Join(os.WriteFile(p+"2", []byte("one"), 0o644), os.Rename(p+"2", p)) },
-		"type":     func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o755)) },
+		"content": func(p string) error { return os.WriteFile(p, []byte("mine, longer"), 0o644) },
+		"mode":    func(p string) error { return os.Chmod(p, 0o600) },
+		"times":   func(p string) error { return os.Chtimes(p, fixed, fixed) },
+		"removed": os.Remove,
+		"replaced": func(p string) error {
+			return errors.Join(os.WriteFile(p+"2", []byte("one"), 0o644), os.Rename(p+"2", p))
+		},
+		"type": func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o755)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
@@ -80,8 +82,13 @@ func TestPlaceRefusesWhatChanged(t *testing.T) {
 				tmp := temp(t, tr, "", "theirs")
 				_, err := tr.Place(tmp, "f", Exactly(was))
 				wantErr(t, err, ErrChanged)
+				if absent := beforeErr != nil; errors.Is(err, os.ErrNotExist) != absent {
+					t.Errorf("absent %v, but Place said %v", absent, err)
+				}
 				check(t, tmp.Discard())
 				wantErr(t, tr.Remove("f", Exactly(was)), ErrChanged)
+				_, err = tr.Rename("f", "g", Exactly(was))
+				wantErr(t, err, ErrChanged)
 				after, afterErr := tr.Stat("f")
 				if after != before || (afterErr == nil) != (beforeErr == nil) {
 					t.Errorf("slot was %+v (%v), is %+v (%v)", before, beforeErr, after, afterErr)
