@@ -73,7 +73,7 @@ func (s *Store) victims() []*pack {
 	slices.SortFunc(packs, func(a, b *pack) int { return cmp.Compare(a.size, b.size) })
 	var sum int64
 	for i, p := range packs {
-		if i >= len(packs)-keepPacks+1 && p.size > 2*sum {
+		if i > 0 && i >= len(packs)-keepPacks+1 && p.size > 2*sum {
 			return packs[:i]
 		}
 		sum += p.size

@@ -67,7 +67,9 @@ func TestTransfer(t *testing.T) {
 			w.ids["papers/"+rest] = w.id(name)
 		}
 	}
-	w.ids["papers/deep"], w.ids["papers/deep/er"], w.ids["papers/empty"] = w.ids["docs/deep"], w.ids["docs/deep/er"], w.ids["docs/empty"]
+	for _, dir := range []string{"/deep", "/deep/er", "/empty", "/.smfs"} {
+		w.ids["papers"+dir] = w.ids["docs"+dir]
+	}
 	if o := send(t, a, b, w.commit()); o.Objects != 4 { // commit, root, its .smfs, its metadata
 		t.Errorf("%d objects were sent for a renamed directory, want 4", o.Objects)
 	}
