@@ -206,7 +206,7 @@ func TestFlippedBytes(t *testing.T) {
 	good, err := os.ReadFile(dir + "/good")
 	check(t, err)
 	found := 0
-	for i := range 60 {
+	for i := range 30 {
 		bad := append([]byte(nil), good...)
 		page := rnd.IntN(len(bad) / 4096)
 		for range 1 + rnd.IntN(40) {
@@ -225,7 +225,7 @@ func TestFlippedBytes(t *testing.T) {
 	if found == 0 {
 		t.Error("no damage was noticed")
 	}
-	t.Logf("damage noticed in %d of 60", found)
+	t.Logf("damage noticed in %d of 30", found)
 }
 
 func useAll(t *testing.T, name string) error {

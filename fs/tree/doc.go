@@ -38,6 +38,11 @@
 // this package and before nothing else: a holder must not wait for the kernel
 // to answer about the mount. Two slot locks are taken by [Tree.Lock2] only.
 //
+// What cannot be seen: a program that does not come through the mount, has
+// walked to a file's inode and not yet opened it for writing at the moment its
+// slot is exchanged. It writes to the displaced inode, which is gone. Through
+// the mount opening holds the slot lock, so that this cannot be.
+//
 // # What survives a crash
 //
 // A temp is named .smfs.tmp.<random> and is worth nothing after its process is

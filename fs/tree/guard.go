@@ -105,8 +105,11 @@ func (g *guard) probe() error {
 
 // release lets waiting writers go.
 func (g *guard) release() {
+	if g.held {
+		_ = dropLease(g.fd) // close would, but not while a child being started shares the fd
+	}
 	if g.fd >= 0 {
-		unix.Close(g.fd) // drops the lease
+		unix.Close(g.fd)
 		g.fd = -1
 	}
 }

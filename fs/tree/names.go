@@ -51,12 +51,16 @@ func (t *Tree) remove(dir *DirRef, name string, want Expect) error {
 		// An occupied slot is somebody's newer file: then this stays beside it.
 		return errors.Join(err, t.renameNew(dir.FD(), temp, dir.FD(), name))
 	}
-	return t.retire(dir, temp, want)
+	t.retire(dir, temp)
+	return nil
 }
 
-// retire deletes what was displaced from a slot.
-func (t *Tree) retire(dir *DirRef, temp string, _ Expect) error {
-	return unix.Unlinkat(dir.FD(), temp, 0)
+// retire deletes what was displaced from a slot. The slot has changed by then,
+// so a failure is only reported; RemoveTemps will list what stays.
+func (t *Tree) retire(dir *DirRef, temp string) {
+	if err := unix.Unlinkat(dir.FD(), temp, 0); err != nil && t.o.Problem != nil {
+		t.o.Problem(temp, t.fail("remove displaced", temp, err))
+	}
 }
 
 // Mkdir makes a directory with exactly that mode and the parent's owner.
@@ -69,31 +73,48 @@ func (t *Tree) Mkdir(path string, mode uint32) (Info, error) {
 	}
 	defer dir.Release()
 	defer t.Lock(dir.Key())()
-	err = unix.Mkdirat(dir.FD(), name, 0o700)
-	if err == unix.EEXIST {
-		err = ErrChanged
-	}
+	info, err := t.mkdir(dir, name, mode)
 	if err != nil {
 		return Info{}, t.fail(op, path, err)
 	}
 	t.notify(func(n Notifier) { n.Changed(dir.Key(), name) })
-	info, err := t.finishDir(dir, name, mode)
-	return info, t.fail(op, path, err)
+	return info, nil
 }
 
-func (t *Tree) finishDir(dir *DirRef, name string, mode uint32) (Info, error) {
+// mkdir finishes the directory under a temp name: whoever sees it in its slot
+// sees it with its mode and owner.
+func (t *Tree) mkdir(dir *DirRef, name string, mode uint32) (Info, error) {
+	if err := t.compare(dir, name, Absent()); err != nil {
+		return Info{}, err
+	}
+	temp := t.reserve()
+	defer t.forgetTemp(temp)
+	if err := unix.Mkdirat(dir.FD(), temp, 0o700); err != nil {
+		return Info{}, err
+	}
+	err := t.finishDir(dir, temp, mode)
+	if err == nil {
+		err = t.renameNew(dir.FD(), temp, dir.FD(), name)
+	}
+	if err == unix.EEXIST {
+		err = ErrChanged
+	}
+	if err != nil {
+		return Info{}, errors.Join(err, unix.Unlinkat(dir.FD(), temp, unix.AT_REMOVEDIR))
+	}
+	return t.statAt(dir.FD(), name)
+}
+
+func (t *Tree) finishDir(dir *DirRef, name string, mode uint32) error {
 	fd, err := t.openBelow(dir.FD(), name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
-		return Info{}, err
+		return err
 	}
 	defer unix.Close(fd)
 	if err := giveTo(fd, "", unix.AT_EMPTY_PATH, dir, nil); err != nil {
-		return Info{}, err
+		return err
 	}
-	if err := unix.Fchmod(fd, mode); err != nil {
-		return Info{}, err
-	}
-	return StatFD(fd)
+	return unix.Fchmod(fd, mode)
 }
 
 // Rmdir removes an empty directory. ErrNotEmpty, ErrChanged.

@@ -87,7 +87,8 @@ func (p *placement) replace() error {
 	if err := p.t.displaced(p.tmp.dir, p.tmp.name, p.want, g); err != nil {
 		return errors.Join(err, p.putBack())
 	}
-	return p.t.retire(p.tmp.dir, p.tmp.name, p.want)
+	p.t.retire(p.tmp.dir, p.tmp.name)
+	return nil
 }
 
 func (p *placement) exchange() error {
@@ -168,7 +169,8 @@ func (p *placement) replaceByLink(g *guard) error {
 	if err := p.t.displaced(p.dir, kept, p.want, g); err != nil {
 		return errors.Join(err, unix.Renameat(fd, kept, fd, p.name), p.spent())
 	}
-	return p.t.retire(p.dir, kept, p.want)
+	p.t.retire(p.dir, kept)
+	return nil
 }
 
 // placed ends the temp, tells the notifier and says what the slot holds. If

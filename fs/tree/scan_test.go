@@ -104,6 +104,7 @@ func TestRemoveTemps(t *testing.T) {
 func TestRemoveTempsScansByItself(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir+"/"+TempPrefix+"dead", "")
+	check(t, os.Mkdir(dir+"/"+TempPrefix+"dir", 0o700))
 	tr := openTree(t, dir, Options{}, false)
 	left, err := tr.RemoveTemps(t.Context())
 	if err != nil || len(left) != 0 {

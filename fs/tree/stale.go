@@ -26,6 +26,9 @@ func (t *Tree) removeTemp(path string) error {
 	}
 	defer dir.Release()
 	err = unix.Unlinkat(dir.FD(), name, 0)
+	if err == unix.EISDIR { // of a Mkdir
+		err = unix.Unlinkat(dir.FD(), name, unix.AT_REMOVEDIR)
+	}
 	if err == unix.ENOENT {
 		return nil
 	}

@@ -14,7 +14,8 @@ type Options struct {
 	Resource string
 	// Skip says which entries Scan leaves out, with all below. nil: none.
 	Skip func(path string, dir bool) bool
-	// Problem, where set, is told by Scan of each path it could not look at.
+	// Problem, where set, is told by Scan of each path it could not look at,
+	// and of displaced files that could not be removed. It must not call back.
 	Problem func(path string, err error)
 	// plainRename does without RENAME_EXCHANGE and RENAME_NOREPLACE, as some
 	// filesystems must.
