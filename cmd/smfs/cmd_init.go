@@ -8,9 +8,9 @@ import (
 
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/node"
+	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/config"
 	"github.com/spf13/cobra"
-	"golang.org/x/crypto/ssh"
 )
 
 func (a *app) initCommand() *cobra.Command {
@@ -57,7 +57,7 @@ func (a *app) initMirror(dir, name string) error {
 		a.say("%s is a mirror already, node %s", clean(dir), n.Name)
 		return nil
 	}
-	a.say("made %s a mirror, node %s, key %s", clean(dir), n.Name, ssh.FingerprintSHA256(n.Signer.PublicKey()))
+	a.say("made %s a mirror, node %s, key %s", clean(dir), n.Name, object.Fingerprint(n.Signer.PublicKey()))
 	return nil
 }
 

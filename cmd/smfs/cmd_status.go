@@ -34,7 +34,7 @@ peer is. It waits for nothing.`,
   smfs status --json | jq '.resources[].pending'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.withEngine(cmd.Context(), nil, func(_ *mirror, c *control.Client) error {
+			return a.withEngine(cmd.Context(), nil, func(m *mirror, c *control.Client) error {
 				s, err := c.Status(cmd.Context())
 				if err != nil {
 					return err
@@ -42,14 +42,14 @@ peer is. It waits for nothing.`,
 				if a.json {
 					return a.printJSON(s)
 				}
-				return a.printStatus(s)
+				return a.printStatus(m, s)
 			})
 		},
 	})
 }
 
-func (a *app) printStatus(s *backend.Status) error {
-	a.say("mirror  %s (%s)", clean(s.Mirror), howServed(s))
+func (a *app) printStatus(m *mirror, s *backend.Status) error {
+	a.say("mirror  %s (%s)", clean(m.base), howServed(s))
 	a.say("node    %s, key %s", clean(s.Node.Name), clean(s.Node.ID))
 	a.say("start   %s", howStarted(s.LastStart))
 	a.say("")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/control"
@@ -68,8 +69,41 @@ func (a *app) endEngine(ctx context.Context, m *mirror, lazy bool) (mounted bool
 	}
 	defer c.Close()
 	mounted = c.Hello().Mounted
-	if err := c.Shutdown(ctx, control.ShutdownOptions{Lazy: lazy}); err != nil && !control.Unavailable(err) {
+	if lazy && mounted {
+		return true, a.detach(ctx, m, c)
+	}
+	if err := c.Shutdown(ctx, control.ShutdownOptions{}); err != nil && !control.Unavailable(err) {
 		return mounted, err
 	}
 	return mounted, awaitEnd(ctx, m)
+}
+
+// lazyTime is how long an umount --lazy waits for the daemon to end, once the
+// mount is detached, before it leaves it to the last open file.
+const lazyTime = time.Second
+
+// detach takes the mount away, from under open files if need be. The daemon
+// serves those until the last is closed; that is not waited for.
+func (a *app) detach(ctx context.Context, m *mirror, c *control.Client) error {
+	ended := make(chan error, 1) // the engine commits and ends even when we have left
+	go func() { ended <- c.Shutdown(ctx, control.ShutdownOptions{Lazy: true}) }()
+	tick := time.NewTicker(connectPoll)
+	defer tick.Stop()
+	var left <-chan time.Time // runs from the detachment on
+	for {
+		select {
+		case err := <-ended:
+			if err != nil && !control.Unavailable(err) {
+				return err
+			}
+			return awaitEnd(ctx, m)
+		case <-left:
+			a.warn("detached; daemon %d ends when the last file it serves is closed", c.Hello().PID)
+			return nil
+		case <-tick.C:
+			if socket, err := mountedSocket(m.base); left == nil && (socket == "" || err != nil) {
+				left = time.After(lazyTime)
+			}
+		}
+	}
 }

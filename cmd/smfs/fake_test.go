@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -91,6 +92,7 @@ type fixture struct {
 	env     map[string]string
 	api     *fakeAPI
 	runtime string // where sockets are made
+	inUse   <-chan struct{}
 
 	stdin          io.Reader
 	stdout, stderr bytes.Buffer
@@ -149,7 +151,7 @@ func (f *fixture) serveLater(mounted bool) (ended <-chan struct{}, announce func
 	if mounted {
 		d.mount = &mountOptions{}
 	}
-	s := &served{daemon: d, engine: &fakeEngine{API: f.api}}
+	s := &served{daemon: d, engine: &fakeEngine{f.api, f.inUse}}
 	go func() {
 		defer close(done)
 		if err := s.run(ctx, listenOptions{l, "id"}); err != nil {
@@ -171,15 +173,33 @@ func (f *fixture) serveLater(mounted bool) (ended <-chan struct{}, announce func
 }
 
 // fakeEngine is a mirrorEngine that repeats what a session says.
-type fakeEngine struct{ backend.API }
+type fakeEngine struct {
+	backend.API
+	inUse <-chan struct{} // a file is open until it is closed; nil: none
+}
 
 func (e *fakeEngine) Session(_ context.Context, stream io.ReadWriteCloser) error {
 	_, err := io.Copy(stream, stream)
 	return err
 }
-func (e *fakeEngine) Stop(context.Context, bool) error { return nil }
-func (e *fakeEngine) Busy() bool                       { return false }
-func (e *fakeEngine) Done() <-chan struct{}            { return nil }
+func (e *fakeEngine) Busy() bool            { return false }
+func (e *fakeEngine) Done() <-chan struct{} { return nil }
+
+// Stop waits, if lazy, for the end of the use, as an engine does.
+func (e *fakeEngine) Stop(ctx context.Context, lazy bool) error {
+	if e.inUse == nil {
+		return nil
+	}
+	if !lazy {
+		return fmt.Errorf("a.txt is open: %w", backend.ErrBusy)
+	}
+	select {
+	case <-e.inUse:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // mkfiles makes empty files and, for names with a final slash, directories.
 func mkfiles(t *testing.T, base string, names ...string) {

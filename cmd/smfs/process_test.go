@@ -24,12 +24,12 @@ func TestServeStdio(t *testing.T) {
 // A command waits for an engine that has the lock and does not listen yet.
 func TestConnectWaitsForTheSocket(t *testing.T) {
 	f := newFixture(t)
-	f.api.status = &backend.Status{Mirror: "here"}
+	f.api.status = &backend.Status{PID: 77}
 	_, announce := f.serveLater(false)
 	code := make(chan int)
 	go func() { code <- f.run("status") }()
 	announce()
-	if c := <-code; c != exitOK || !strings.Contains(f.stdout.String(), "here") {
+	if c := <-code; c != exitOK || !strings.Contains(f.stdout.String(), "engine 77") {
 		t.Errorf("exit %d: %s%s", c, &f.stdout, &f.stderr)
 	}
 }
@@ -73,6 +73,28 @@ func TestUmount(t *testing.T) {
 	if wd, err := os.Getwd(); err != nil || wd != "/" {
 		t.Errorf("umount keeps the mount busy from %s, %v", wd, err)
 	}
+}
+
+func TestUmountInUse(t *testing.T) {
+	f := newFixture(t)
+	t.Chdir(f.base)
+	inUse := make(chan struct{})
+	f.inUse = inUse
+	ended := f.serve(true)
+	if code := f.run("umount", f.base); code != exitBusy || !strings.Contains(f.stderr.String(), "a.txt is open: busy\nhint: close what") {
+		t.Errorf("in use: exit %d: %s", code, &f.stderr)
+	}
+	// Lazily it returns although the file stays open, and the daemon goes on.
+	if code := f.run("umount", "--lazy", f.base); code != exitOK || !strings.Contains(f.stderr.String(), "ends when the last file") {
+		t.Errorf("lazily: exit %d: %s", code, &f.stderr)
+	}
+	select {
+	case <-ended:
+		t.Error("the daemon ended from under an open file")
+	default:
+	}
+	close(inUse)
+	<-ended
 }
 
 func TestLogIsPutAside(t *testing.T) {

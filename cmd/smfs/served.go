@@ -89,6 +89,9 @@ func (s *served) shutdown(ctx context.Context, o control.ShutdownOptions) error 
 	if o.Handover && s.daemon.mount != nil {
 		return mountedError(s.daemon.mirror)
 	}
+	if o.Lazy { // its client does not stay until the last file is closed
+		ctx = context.WithoutCancel(ctx)
+	}
 	if err := s.engine.Stop(ctx, o.Lazy); err != nil {
 		return backend.WithHint(err, stopHint(err))
 	}
