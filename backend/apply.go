@@ -29,6 +29,7 @@ type applier struct {
 	head  object.TreeID
 	id    object.CommitID        // of the head
 	added map[object.FileID]bool // what the diff puts at some name
+	gone  []placed               // what it takes from names, children first
 	modes []laterMode            // of new directories, set once they are filled
 }
 
@@ -75,7 +76,7 @@ func (r *resource) applyWaiting(ctx context.Context) error {
 // run makes the steps: what appears, parents first; what changes in place;
 // what goes, children first.
 func (a *applier) run(ctx context.Context, d *treeDiff) error {
-	a.added = map[object.FileID]bool{}
+	a.added, a.gone = map[object.FileID]bool{}, d.Removed
 	for _, p := range d.Added {
 		a.added[p.Entry.ID] = true
 	}
@@ -139,6 +140,7 @@ func (a *applier) edited(path string) error {
 		a.r.wantScan = true
 		return nil
 	}
+	a.r.retrySoon()
 	return a.r.journal.Found(a.r.name, path)
 }
 
@@ -188,7 +190,7 @@ func (a *applier) add(p placed) error {
 		return err
 	}
 	if had && (from != nil || p.Entry.Kind == object.Dir || cur.Kind == object.Dir || a.added[cur.ID]) {
-		if err := a.aside(path, cur); err != nil {
+		if err := a.clear(path, cur); err != nil {
 			return err
 		}
 		had = false
@@ -248,6 +250,38 @@ func (a *applier) belongs(n index.Node) (bool, error) {
 	return e != nil && e.ID == n.ID, err
 }
 
+// clear empties a name for another file: what goes elsewhere is moved out of
+// the way, what goes altogether is removed. Whatever was edited locally stays,
+// and the name with it.
+func (a *applier) clear(path string, n index.Node) error {
+	if a.added[n.ID] {
+		return a.aside(path, n)
+	}
+	for _, p := range a.gone {
+		at, ok := a.pathOf(index.Slot{Parent: p.Parent, Name: p.Entry.Name})
+		if !ok || !within(at, path) {
+			continue
+		}
+		child, ok := a.tx.Get(p.Parent, p.Entry.Name)
+		if !ok || child.ID != p.Entry.ID {
+			continue
+		}
+		var err error
+		if a.added[child.ID] {
+			err = a.aside(at, child)
+		} else {
+			err = a.remove(p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if _, still := a.tx.Get(n.Parent, n.Name); still {
+		return tree.ErrChanged // it holds what the diff does not know
+	}
+	return nil
+}
+
 // aside moves what is at a name out of the way, under a hidden name.
 func (a *applier) aside(path string, n index.Node) error {
 	name := asideName(n.ID)
@@ -258,7 +292,7 @@ func (a *applier) aside(path string, n index.Node) error {
 		return indexed(err)
 	}
 	n.Parent, n.Name = object.FileID{}, name
-	return a.restat(n)
+	return a.restatAll(n)
 }
 
 // move renames a file or directory to its new name.
@@ -280,6 +314,9 @@ func (a *applier) move(path string, slot index.Slot, from index.Node, e object.E
 	from.Parent, from.Name, from.Ctime = slot.Parent, slot.Name, info.Ctime
 	if err := a.tx.Put(from); err != nil {
 		return indexed(err)
+	}
+	if err := a.restatAll(from); err != nil {
+		return err
 	}
 	return a.update(path, from, e)
 }
@@ -588,13 +625,16 @@ func (a *applier) restat(n index.Node) error {
 func (a *applier) remove(p placed) error {
 	n, ok := a.tx.Get(p.Parent, p.Entry.Name)
 	if !ok || n.ID != p.Entry.ID {
-		if n, ok = a.asideOf(p.Entry.ID); !ok {
-			return nil // moved, replaced, or removed before
-		}
+		return nil // moved, replaced, or removed before
 	}
 	path, ok := a.pathOf(n.Slot())
 	if !ok {
 		return nil
+	}
+	if a.added[n.ID] {
+		if placed, err := a.isPlaced(n); err != nil || !placed {
+			return errors.Join(err, errParentWaits)
+		}
 	}
 	var err error
 	if n.Kind == object.Dir {
@@ -607,7 +647,25 @@ func (a *applier) remove(p placed) error {
 			return err
 		}
 	}
-	return a.forget(n)
+	if err := a.forget(n); err != nil {
+		return err
+	}
+	return a.restatAll(n)
+}
+
+// isPlaced tells whether a file that the head has at other names is at one of
+// them: until then its old name is not taken away.
+func (a *applier) isPlaced(n index.Node) (bool, error) {
+	for _, slot := range a.tx.Slots(n.ID) {
+		other, ok := a.tx.Get(slot.Parent, slot.Name)
+		if !ok || slot == n.Slot() {
+			continue
+		}
+		if ok, err := a.belongs(other); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
 }
 
 // keepsOnlyIgnored tells that a directory holds nothing but what is not
@@ -634,11 +692,6 @@ func (a *applier) forget(n index.Node) error {
 	}
 	_, err := a.tx.DeleteTree(n.Parent, n.Name)
 	return indexed(err)
-}
-
-// asideOf finds what was moved out of the way.
-func (a *applier) asideOf(id object.FileID) (index.Node, bool) {
-	return a.tx.Get(object.FileID{}, asideName(id))
 }
 
 // put records an entry with the stat it has on disk now.

@@ -40,13 +40,14 @@ type committer struct {
 	refilled map[object.FileID]bool
 	oldPath  map[object.FileID]string // of directories, before the commit
 
-	headID  object.CommitID
-	waiting map[string]object.CommitID      // names whose remote version waits
-	before  map[object.FileID]object.BlobID // content that the index had
-	touched map[index.Slot]bool             // names whose entry may have changed
-	keep    map[string]bool                 // paths that stay dirty
-	lost    bool                            // something is missing without a deed: scan
-	what    summary
+	headID    object.CommitID
+	waiting   map[string]object.CommitID      // names whose remote version waits
+	before    map[object.FileID]object.BlobID // content that the index had
+	touched   map[index.Slot]bool             // names whose entry may have changed
+	keep      map[string]bool                 // paths that stay dirty
+	displaced int                             // nodes that were put into limbo
+	lost      bool                            // something is missing without a deed: scan
+	what      summary
 }
 
 // commitMarks commits what changed at the marks in due and clears them from
@@ -79,6 +80,7 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 		if c.waiting, err = tx.Pending(); err != nil {
 			return err
 		}
+		waited = len(c.waiting) > 0
 		if err := c.collect(ctx, look.seen); err != nil {
 			return err
 		}
@@ -92,13 +94,15 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 		if err != nil || made == nil {
 			return err
 		}
-		waited = len(c.waiting) > 0
 		return tx.SetApplied(id)
 	})
 	if err != nil {
 		return false, fmt.Errorf("commit %s: %w", r.name, err)
 	}
 	r.journal.Clear(r.name, done)
+	if made == nil && waited {
+		return false, r.applyWaiting(ctx)
+	}
 	if made == nil {
 		return false, nil
 	}
@@ -177,7 +181,8 @@ func (c *committer) place(s *seen, node, cur index.Node, had bool, from origin) 
 		c.before[cur.ID] = cur.Blob
 	}
 	if had && cur.ID != node.ID {
-		if err := c.tx.Move(cur.Slot(), index.Slot{Parent: limbo, Name: cur.ID.String()}); err != nil {
+		c.displaced++
+		if err := c.tx.Move(cur.Slot(), index.Slot{Parent: limbo, Name: fmt.Sprint(c.displaced)}); err != nil {
 			return err
 		}
 	}

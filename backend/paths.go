@@ -38,8 +38,12 @@ func reserved(path string) bool {
 	case "@tags", "@history", ".smfs", ".silvermirror":
 		return true
 	}
-	_, name := splitPath(path)
-	return tree.IsTemp(name)
+	for name := range strings.SplitSeq(path, "/") {
+		if tree.IsTemp(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // isAbsent tells that a name is not there; see package tree on absence.
