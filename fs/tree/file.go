@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -130,8 +131,8 @@ func (f *File) Stat() (Info, error) {
 //
 // Where leases cannot be had (some network filesystems, files of other users),
 // Quiet reports instead whether the inode is as it was at the Quiet before, or
-// at OpenFile: two looks with no change between. How far apart they are is the
-// caller's choice; a mapping that is written between may be missed.
+// at OpenFile, and was last written 2 s ago or more: two looks with no change
+// between. A mapping that is written between may be missed.
 func (f *File) Quiet() (bool, error) {
 	err := takeLease(f.fd)
 	switch err {
@@ -140,19 +141,24 @@ func (f *File) Quiet() (bool, error) {
 	case ErrBusy:
 		return false, nil
 	case errNoLease:
-		return f.twoLooks()
+		return f.twoLooks(time.Now())
 	}
 	return false, f.wrap("lease", err)
 }
 
-func (f *File) twoLooks() (bool, error) {
-	now, err := f.Stat()
+// settled is how long ago a file must have been written to pass for quiet
+// where there are no leases.
+const settled = 2 * time.Second
+
+func (f *File) twoLooks(now time.Time) (bool, error) {
+	look, err := f.Stat()
 	if err != nil {
 		return false, err
 	}
-	same := Exactly(f.look).matches(now)
-	f.look = now
-	return same, nil
+	same := Exactly(f.look).matches(look)
+	f.look = look
+	age := now.Sub(time.Unix(0, look.Mtime)).Abs() // an mtime far ahead says nothing
+	return same && age >= settled, nil
 }
 
 func (f *File) wrap(op string, err error) error {

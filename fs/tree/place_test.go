@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/silvermirror/smfs/journal"
 	"golang.org/x/sys/unix"
@@ -145,20 +146,20 @@ func TestQuietWithoutLeases(t *testing.T) {
 	tr := openTree(t, dir, Options{}, false)
 	f := must[*File](t)(tr.OpenFile("f"))
 	defer f.Close()
-	look := func() bool {
+	written := time.Unix(0, f.Mtime)
+	look := func(after time.Duration, want bool) {
 		t.Helper()
-		return must[bool](t)(f.twoLooks())
+		if got := must[bool](t)(f.twoLooks(written.Add(after))); got != want {
+			t.Errorf("%v after it was written: quiet %v", after, got)
+		}
 	}
-	if !look() {
-		t.Error("unchanged since OpenFile, but not quiet")
-	}
+	look(0, false)
+	look(settled-1, false)
+	look(settled, true)
+	look(-time.Hour, true) // by a clock that runs behind the filesystem's
 	write(t, dir+"/f", "longer")
-	if look() {
-		t.Error("changed, but quiet")
-	}
-	if !look() {
-		t.Error("two equal looks, but not quiet")
-	}
+	look(time.Hour, false) // the second look differs
+	look(time.Hour, true)
 }
 
 func TestPlaceOwner(t *testing.T) {
