@@ -17,6 +17,7 @@ const (
 	TypeCommit Type = 1
 	TypeTree   Type = 2
 	TypeBlob   Type = 3
+	TypeTag    Type = 4 // an annotated tag that a user made with git
 )
 
 func (t Type) String() string {
@@ -27,6 +28,8 @@ func (t Type) String() string {
 		return "tree"
 	case TypeBlob:
 		return "blob"
+	case TypeTag:
+		return "tag"
 	}
 	return "type " + strconv.Itoa(int(t))
 }

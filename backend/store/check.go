@@ -104,7 +104,7 @@ func (c *fsck) heads() ([]object.CommitID, error) {
 			c.tell("%v", err)
 			continue
 		}
-		if kind, err := c.store.Type(id); err == nil && kind == typeTag {
+		if kind, err := c.store.Type(id); err == nil && kind == object.TypeTag {
 			continue // a user's annotated tag
 		}
 		heads = append(heads, id)

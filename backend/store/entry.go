@@ -8,10 +8,8 @@ import (
 	"github.com/silvermirror/smfs/backend/object"
 )
 
-// What a pack holds besides commits, trees and blobs. Annotated tags occur
-// where a user made one; they are kept, never made.
+// What a pack holds besides whole objects.
 const (
-	typeTag      object.Type = 4
 	typeOfsDelta object.Type = 6
 	typeRefDelta object.Type = 7
 )
@@ -98,7 +96,7 @@ func parseEntry(b []byte) (e entry, used int, ok bool) {
 		return e, 0, false
 	}
 	switch e.kind {
-	case object.TypeCommit, object.TypeTree, object.TypeBlob, typeTag:
+	case object.TypeCommit, object.TypeTree, object.TypeBlob, object.TypeTag:
 		return e, used, true
 	case typeRefDelta:
 		if len(b) < used+20 {

@@ -129,7 +129,7 @@ func ofs(size int64) []byte {
 
 func tagPack() []byte {
 	p := packBuilder{}
-	p.add(typeTag, []byte("object x\n"))
+	p.add(object.TypeTag, []byte("object x\n"))
 	return p.bytes()
 }
 

@@ -116,7 +116,7 @@ func (x *indexer) admit(e entry) error {
 		limit = object.MaxCommit
 	case e.kind == object.TypeTree:
 		limit = object.MaxTree
-	case e.kind == typeTag && !x.limits.Tags:
+	case e.kind == object.TypeTag && !x.limits.Tags:
 		return fmt.Errorf("%w: an annotated tag", ErrBadPack)
 	}
 	return x.spend(e.size, limit)
@@ -201,7 +201,7 @@ func (x *indexer) resolve(p *pack, rec *idxEntry) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if kind == typeTag && !x.limits.Tags {
+	if kind == object.TypeTag && !x.limits.Tags {
 		return false, fmt.Errorf("%w: an annotated tag", ErrBadPack)
 	}
 	if err := x.spend(int64(len(data)), x.limits.Delta); err != nil {

@@ -73,13 +73,10 @@ func looseHeader(in *bufio.Reader) (object.Type, int64, error) {
 	if err != nil || size < 0 {
 		return 0, 0, bad
 	}
-	for _, t := range []object.Type{object.TypeCommit, object.TypeTree, object.TypeBlob} {
+	for t := object.TypeCommit; t <= object.TypeTag; t++ {
 		if t.String() == name {
 			return t, size, nil
 		}
-	}
-	if name == "tag" {
-		return typeTag, size, nil
 	}
 	return 0, 0, bad
 }
