@@ -96,6 +96,7 @@ func (a *app) prepareMount(args []string) (m *mirror, tookOver bool, err error) 
 	if err != nil {
 		return nil, false, err
 	}
+	dir = resolve(dir)
 	m = &mirror{base: dir}
 	if socket != "" {
 		return nil, false, mountedError(m)
@@ -109,6 +110,18 @@ func (a *app) prepareMount(args []string) (m *mirror, tookOver bool, err error) 
 	}
 	m, err = a.withConfig(m)
 	return m, tookOver, err
+}
+
+// resolve follows symbolic links: a mount point is best known by the name that
+// the kernel has for it. The directory itself need not exist.
+func resolve(dir string) string {
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		return real
+	}
+	if parent, err := filepath.EvalSymlinks(filepath.Dir(dir)); err == nil {
+		return filepath.Join(parent, filepath.Base(dir))
+	}
+	return dir // what is wrong with it shows when it is opened
 }
 
 // mountDir is the directory to mount: the argument, or the mirror that the

@@ -168,6 +168,24 @@ func TestHomeIsNotMountedOver(t *testing.T) {
 	}
 }
 
+func TestResolve(t *testing.T) {
+	tmp, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mkfiles(t, tmp, "real/", "real/m/")
+	if err := os.Symlink("real", filepath.Join(tmp, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for in, want := range map[string]string{
+		"real/m": "real/m", "link/m": "real/m", "link": "real", "link/new": "real/new", "no/such": "no/such",
+	} {
+		if got := resolve(filepath.Join(tmp, in)); got != filepath.Join(tmp, want) {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+}
+
 func TestGuardGivesUp(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
