@@ -129,26 +129,21 @@ func (j *Journal) set(resource string) *dirtySet {
 // Close makes everything appended durable and closes the journal. Operations
 // still in flight may End after it.
 func (j *Journal) Close() error {
+	err := j.Sync()
+	j.checkpoints.Lock()
+	defer j.checkpoints.Unlock()
+	j.syncing.Lock()
+	defer j.syncing.Unlock()
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()
 		return nil
 	}
-	j.closed = true
+	j.closed = true // from here on nothing is appended
+	suspect := j.suspect
 	j.mu.Unlock()
-
-	j.checkpoints.Lock()
-	defer j.checkpoints.Unlock()
-	j.syncing.Lock()
-	defer j.syncing.Unlock()
-	err := j.syncSegments()
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for _, s := range append(j.old, j.cur) {
-		if s.file != nil {
-			err = errors.Join(err, s.file.Close())
-			s.file = nil
-		}
+	if !suspect {
+		err = errors.Join(err, j.syncSegments())
 	}
-	return err
+	return errors.Join(err, j.cur.file.Close())
 }

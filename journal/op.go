@@ -7,7 +7,7 @@ import "time"
 type Op struct {
 	j     *Journal
 	set   *dirtySet
-	move  bool // a rename: what lies below its names moves
+	move  bool // what lies below its names moves
 	ended bool
 	used  int // of few
 	few   [2]hold
@@ -25,7 +25,7 @@ func (j *Journal) Begin(r Record) (*Op, error) {
 	}
 	r.Actor.Command = r.Actor.Command[:min(len(r.Actor.Command), maxCommand)]
 	r.Time, r.Seq, r.aux = time.Now(), 0, 0
-	op := &Op{j: j, move: r.Kind == KindRename}
+	op := &Op{j: j, move: r.moves()}
 
 	j.mu.Lock()
 	err := j.begin(op, &r)

@@ -7,13 +7,15 @@ import "slices"
 // directories above it are in flight; so until a rename has ended, both its
 // names are taken for one: what is marked under either is marked under both.
 
-// unite gives a and b, and what lies under them, each other's marks. Where one
-// lies under the other it does nothing: no kernel lets such a rename happen,
-// and marks that breed marks below themselves would grow without bound.
+// moves reports whether r may move what lies below its paths. A rename into
+// or onto a directory above does not: no kernel lets it happen, and marks that
+// breed marks below themselves would grow without bound.
+func (r *Record) moves() bool {
+	return r.Kind == KindRename && !below(r.Path, r.To) && !below(r.To, r.Path)
+}
+
+// unite gives a and b, and what lies under them, each other's marks.
 func (d *dirtySet) unite(a, b string, gen uint64) {
-	if below(a, b) || below(b, a) {
-		return
-	}
 	na, nb := d.root.walk(a, true), d.root.walk(b, true)
 	na.moved, nb.moved = gen, gen
 	d.uniteNodes(na, nb, gen)
@@ -116,7 +118,7 @@ func (d *dirtySet) expand(recs []Record, r *Record) []Record {
 	if d.moving == 0 {
 		return recs
 	}
-	if r.Kind == KindRename {
+	if r.moves() {
 		return d.expandRename(recs, r)
 	}
 	names := d.aliases(r.Path)[1:]
@@ -148,6 +150,10 @@ func (d *dirtySet) expandRename(recs []Record, r *Record) []Record {
 			}
 			alias := *r
 			alias.Path, alias.To = from, ends[k]
+			if !alias.moves() {
+				alias.Kind, alias.aux = KindCheckpoint, uint64(KindSetOf(KindRename))
+				alias.Path, alias.To = ends[k], ""
+			}
 			recs = append(recs, alias)
 		}
 	}

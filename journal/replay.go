@@ -28,7 +28,7 @@ func (j *Journal) apply(d *dirtySet, r *Record) (path, to *node) {
 		to = d.root.walk(r.To, true)
 		d.touch(to, m)
 	}
-	if r.Kind == KindRename {
+	if r.moves() {
 		d.unite(r.Path, r.To, j.gen)
 	}
 	return path, to
@@ -63,9 +63,10 @@ func (j *Journal) replay() error {
 		return err
 	}
 	j.next = 1
-	gaps, base := j.replaySegments(segments)
-	for _, g := range gaps {
-		if g.to >= base && !j.damaged {
+	p := replayer{j: j}
+	p.segments(segments)
+	for _, g := range p.gaps {
+		if g.to >= p.base && !j.damaged {
 			j.damaged = true
 			j.recovery.Damaged = true
 			j.recovery.Problem = fmt.Sprintf("journal: records %d to %d cannot be read (%s)", g.from, g.to, g.where)
@@ -104,45 +105,67 @@ func (j *Journal) load() ([]*loaded, error) {
 	return segments, nil
 }
 
-// replaySegments applies every readable record. It returns what is missing,
-// and the number below which nothing matters.
-func (j *Journal) replaySegments(segments []*loaded) (gaps []gap, base uint64) {
+// replayer applies the records of all segments in order.
+type replayer struct {
+	j    *Journal
+	gaps []gap  // so far
+	base uint64 // records below it do not matter
+}
+
+func (p *replayer) lost(g gap) { p.gaps = append(p.gaps, g) }
+
+// segments applies every readable record.
+func (p *replayer) segments(segments []*loaded) {
+	j := p.j
 	for i, s := range segments {
 		if s.first > j.next {
-			gaps = append(gaps, gap{j.next, s.first - 1, "missing before " + s.name})
+			p.lost(gap{j.next, s.first - 1, "missing before " + s.name})
 		}
-		next, end, missing := readRecords(s.name, s.data, s.first, func(r *Record) {
+		next, end := readRecords(s.name, s.data, s.first, func(r *Record) {
 			s.records++
-			base = max(base, j.replayRecord(r))
-		})
-		gaps = append(gaps, missing...)
+			p.record(r)
+		}, p.lost)
 		if !s.headed && (s.records > 0 || i < len(segments)-1 && segments[i+1].first > next) {
-			gaps = append(gaps, gap{s.first, max(s.first, next-1), "damaged header of " + s.name})
+			p.lost(gap{s.first, max(s.first, next-1), "damaged header of " + s.name})
 		}
 		s.size = int64(end)
 		j.next = max(j.next, next)
 	}
-	return gaps, base
 }
 
-// replayRecord applies one record and returns the base that it sets, or 0.
-func (j *Journal) replayRecord(r *Record) (base uint64) {
+func (p *replayer) record(r *Record) {
+	j := p.j
 	switch r.Kind {
 	case kindClear:
-		j.set(r.Resource).dropBelow(r.aux)
+		if p.whole(r) {
+			j.set(r.Resource).dropBelow(r.aux)
+		}
 	case kindBase:
+		if !p.whole(r) {
+			return
+		}
 		for _, d := range j.sets {
 			d.dropBelow(r.aux)
 		}
+		p.base = max(p.base, r.aux)
 		j.recovery.Replayed = 0
-		return r.aux
 	case KindCheckpoint:
 		j.apply(j.set(r.Resource), r)
 	default:
 		j.apply(j.set(r.Resource), r)
 		j.recovery.Replayed++
 	}
-	return 0
+}
+
+// whole reports whether all records that r relies on were readable: r says
+// that every mark then alive is brought back by a record from aux up to r.
+func (p *replayer) whole(r *Record) bool {
+	for _, g := range p.gaps {
+		if g.to >= r.aux {
+			return false
+		}
+	}
+	return true
 }
 
 // resume makes the journal writable again: in its last segment, less what a

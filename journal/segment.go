@@ -79,21 +79,21 @@ type gap struct {
 
 // readRecords calls emit for each readable record of a segment's bytes, which
 // should begin with number first. After damage it looks for the next whole
-// record with a later number. It returns the number expected after the last
-// record, where the last record ends, and the gaps before that.
-func readRecords(name string, data []byte, first uint64, emit func(*Record)) (next uint64, end int, gaps []gap) {
+// record with a later number, and calls lost before it goes on there. It
+// returns the number expected after the last record and where that ends.
+func readRecords(name string, data []byte, first uint64, emit func(*Record), lost func(gap)) (next uint64, end int) {
 	next, end = first, min(headerSize, len(data))
 	for {
 		at := findRecord(data, end, next)
 		if at < 0 {
-			return next, end, gaps
+			return next, end
 		}
 		r, size, err := decodeRecord(data[at:])
 		if err != nil { // findRecord has decoded it
-			return next, end, gaps
+			return next, end
 		}
 		if r.Seq > next {
-			gaps = append(gaps, gap{next, r.Seq - 1, name})
+			lost(gap{next, r.Seq - 1, name})
 		}
 		emit(&r)
 		next, end = r.Seq+1, at+size

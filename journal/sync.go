@@ -8,23 +8,30 @@ import "fmt"
 // marks anew, by a checkpoint.
 func (j *Journal) Sync() error {
 	j.mu.Lock()
-	target, suspect, closed := j.next, j.suspect, j.closed
+	target := j.next
 	j.mu.Unlock()
-	if closed {
-		return ErrClosed
-	}
+	suspect, err := j.syncTo(target)
 	if suspect {
 		return j.Checkpoint()
 	}
+	return err
+}
+
+// syncTo makes the records below target durable, unless a failed sync makes
+// that impossible (suspect).
+func (j *Journal) syncTo(target uint64) (suspect bool, err error) {
 	j.syncing.Lock()
 	defer j.syncing.Unlock()
 	j.mu.Lock()
-	done := j.synced >= target
+	done, suspect, closed := j.synced >= target, j.suspect, j.closed
 	j.mu.Unlock()
-	if done {
-		return nil
+	switch {
+	case closed:
+		return false, ErrClosed
+	case suspect || done:
+		return suspect, nil
 	}
-	return j.syncSegments()
+	return false, j.syncSegments()
 }
 
 // syncSegments makes durable everything appended until now. The caller holds

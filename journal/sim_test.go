@@ -1,0 +1,178 @@
+package journal
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"syscall"
+)
+
+var errCut = errors.New("cut: the machine is gone")
+
+// simFiles is a directory in memory that can end at any write, sync, creation
+// or removal, and that knows what a power loss may leave of it.
+type simFiles struct {
+	rnd     *rand.Rand
+	names   map[string]*simFile
+	durable map[string]*simFile // as of the last sync of the directory
+	left    int                 // operations until the cut; negative: none comes
+	dead    bool
+	failing bool // writes fail, some of them halfway
+	badSync bool // syncs fail, and drop what they should have made durable
+	syncs   int
+}
+
+type simFile struct {
+	dir     *simFiles
+	data    []byte
+	durable []byte // as of the last sync
+}
+
+func newSimFiles(rnd *rand.Rand) *simFiles {
+	return &simFiles{rnd: rnd, names: map[string]*simFile{}, durable: map[string]*simFile{}, left: -1}
+}
+
+// step counts an operation and reports whether the cut comes in it.
+func (d *simFiles) step() bool {
+	if d.left == 0 {
+		d.dead = true
+	}
+	d.left--
+	return d.dead
+}
+
+func (d *simFiles) list() ([]string, error) { return slices.Collect(maps.Keys(d.names)), nil }
+
+func (d *simFiles) read(name string) ([]byte, error) {
+	f := d.names[name]
+	if f == nil {
+		return nil, fs.ErrNotExist
+	}
+	return slices.Clone(f.data), nil
+}
+
+func (d *simFiles) create(name string) (file, error) {
+	if d.step() {
+		return nil, errCut
+	}
+	if d.names[name] != nil {
+		return nil, fs.ErrExist
+	}
+	f := &simFile{dir: d}
+	d.names[name] = f
+	return f, nil
+}
+
+func (d *simFiles) open(name string) (file, error) { return d.names[name], nil }
+
+func (d *simFiles) remove(name string) error {
+	if d.step() {
+		return errCut
+	}
+	delete(d.names, name)
+	return nil
+}
+
+func (d *simFiles) sync() error {
+	if d.step() {
+		return errCut
+	}
+	if d.badSync {
+		return syscall.EIO
+	}
+	d.durable = maps.Clone(d.names)
+	return nil
+}
+
+func (f *simFile) WriteAt(p []byte, off int64) (int, error) {
+	cut := f.dir.step()
+	n := len(p)
+	if cut || f.dir.failing {
+		n = f.dir.rnd.IntN(len(p) + 1)
+	}
+	if grow := int(off) + n - len(f.data); grow > 0 {
+		f.data = append(f.data, make([]byte, grow)...)
+	}
+	copy(f.data[off:], p[:n])
+	switch {
+	case cut:
+		return n, errCut
+	case f.dir.failing:
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+func (f *simFile) Truncate(size int64) error {
+	if f.dir.step() {
+		return errCut
+	}
+	if f.dir.failing && f.dir.rnd.IntN(2) == 0 {
+		return syscall.EIO
+	}
+	f.data = f.data[:size]
+	return nil
+}
+
+func (f *simFile) Datasync() error {
+	f.dir.syncs++
+	if f.dir.step() {
+		return errCut
+	}
+	if f.dir.badSync {
+		return syscall.EIO
+	}
+	f.durable = slices.Clone(f.data)
+	return nil
+}
+
+func (f *simFile) Close() error { return nil }
+
+// restart returns the directory as the next process finds it.
+func (d *simFiles) restart(powerLoss bool) *simFiles {
+	next := newSimFiles(d.rnd)
+	names := maps.Clone(d.names)
+	if powerLoss {
+		for name, f := range d.durable {
+			if names[name] == nil && d.rnd.IntN(2) == 0 {
+				names[name] = f // its removal was not durable
+			}
+		}
+		for name := range d.names {
+			if d.durable[name] == nil && d.rnd.IntN(2) == 0 {
+				delete(names, name) // its creation was not
+			}
+		}
+	}
+	for name, f := range names {
+		data := slices.Clone(f.data)
+		if powerLoss {
+			data = f.afterPowerLoss()
+		}
+		next.names[name] = &simFile{dir: next, data: data, durable: data}
+	}
+	next.durable = maps.Clone(next.names)
+	return next
+}
+
+// afterPowerLoss keeps what is synced, and of the rest a random part: a
+// prefix, perhaps followed by zeros, or with a hole in it.
+func (f *simFile) afterPowerLoss() []byte {
+	rnd := f.dir.rnd
+	same := 0
+	for same < len(f.data) && same < len(f.durable) && f.data[same] == f.durable[same] {
+		same++
+	}
+	keep := same + rnd.IntN(len(f.data)-same+1)
+	data := slices.Clone(f.data[:keep])
+	switch rnd.IntN(3) {
+	case 0:
+		data = append(data, make([]byte, rnd.IntN(5000))...)
+	case 1:
+		from := same + rnd.IntN(len(data)-same+1)
+		clear(data[from : from+rnd.IntN(len(data)-from+1)])
+	}
+	return data
+}
