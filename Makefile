@@ -21,7 +21,7 @@ install: build
 # Build, and mount the mirror DIR, which is made if need be.
 mount: need-mount build
 	@test -n "$(DIR)" || { echo 'usage: make mount DIR=~/mirror' >&2; exit 2; }
-	bin/smfs mount $(DIR)
+	bin/smfs mount "$(DIR:~/%=$(HOME)/%)"
 
 # Everything: lint, then every test, with the race detector.
 test: need-test lint
