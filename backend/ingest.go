@@ -134,7 +134,7 @@ func (r *resource) verifyUser(c *object.Commit, cover object.Cover) error {
 		return fmt.Errorf("%w: it was signed by this node, which never made it", object.ErrFork)
 	}
 	if ahead := time.Unix(c.Time, 0).Sub(r.now()); ahead > maxSkew {
-		return WithHint(fmt.Errorf("%w: its time is %s ahead of this node's clock", ErrUntrusted, ahead.Round(time.Second)), "set the clocks of both nodes")
+		return WithHint(fmt.Errorf("%w: its time is %s ahead of this node's clock", errFuture, ahead.Round(time.Second)), "set the clocks of both nodes")
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
 		watched: e.o.Mounted && !conf.External, looks: looks{},
 		wantScan: !e.o.Trusted || !e.o.Mounted || conf.External || e.o.Journal.Recovery().Damaged,
 		calls:    make(chan func()), retry: make(chan struct{}, 1), ready: make(chan struct{}),
-		local: &pathSet{}, kept: &pathSet{}, problems: map[string]string{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),
+		local: &pathSet{}, kept: &pathSet{}, nodes: map[string]bool{}, problems: map[string]string{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),
 	}
 	r.scannedAtStart.Store(-1)
 	defer func() {
@@ -144,8 +144,17 @@ func (r *resource) openTree(base int) error {
 	}
 	id, err := r.tree.RootID()
 	if err == nil && id == "" && r.store.Head().IsZero() {
-		err = r.tree.MarkRoot(r.store.Meta().ResourceIDs[0])
+		return r.markRoot()
 	}
+	if errors.Is(err, tree.ErrUnsupported) {
+		return nil
+	}
+	return err
+}
+
+// markRoot writes the resource's id to its root, where the filesystem can.
+func (r *resource) markRoot() error {
+	err := r.tree.MarkRoot(r.store.Meta().ResourceIDs[0])
 	if errors.Is(err, tree.ErrUnsupported) {
 		return nil
 	}

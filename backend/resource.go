@@ -51,6 +51,7 @@ type resource struct {
 	stale      bool // the disk is not at the head; catchUp brings it there
 	looks      looks
 	todo       []replica.Action // not done yet
+	nodes      map[string]bool  // that are connected, by fingerprint
 
 	acceptDeletes bool // that a scan held back
 	background    sync.WaitGroup
@@ -71,6 +72,7 @@ type resource struct {
 	headC    *object.Commit
 	problems map[string]string // by path, "" for the resource itself
 	watchers map[chan struct{}]struct{}
+	peers    map[string]peerState // by node fingerprint
 }
 
 // do runs f on the worker and waits for it.
@@ -129,14 +131,20 @@ func (r *resource) changed() {
 // that ends that.
 func (r *resource) watch() (<-chan struct{}, func()) {
 	w := make(chan struct{}, 1)
+	r.addWatcher(w)
+	return w, func() { r.removeWatcher(w) }
+}
+
+func (r *resource) addWatcher(w chan struct{}) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.watchers[w] = struct{}{}
-	r.mu.Unlock()
-	return w, func() {
-		r.mu.Lock()
-		delete(r.watchers, w)
-		r.mu.Unlock()
-	}
+}
+
+func (r *resource) removeWatcher(w chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.watchers, w)
 }
 
 // report notes a problem with a path, for status; logged once while it lasts.

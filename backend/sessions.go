@@ -2,20 +2,461 @@ package backend
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sort"
+	"sync"
+	"time"
+
 	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/backend/peer"
 	"github.com/silvermirror/smfs/backend/replica"
 )
 
-type sessions struct{ self string }
+// States of a peer, as status shows them.
+const (
+	stateConnecting  = "connecting"
+	stateConnected   = "connected"
+	stateUnreachable = "unreachable"
+)
+
+// sessions keeps a session with each peer: it dials those that are configured,
+// takes those that come in through `smfs serve --stdio`, and carries what the
+// workers want sent. A node that is connected twice, since both sides dialed,
+// has one link in use; the others are spare.
+type sessions struct {
+	e    *Engine
+	self string // fingerprint of this node
+	log  *slog.Logger
+
+	started chan struct{} // closed once ctx is set
+	ctx     context.Context
+	group   sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows; no other lock is taken under it
+	file  *peerFile
+	peers map[string]*remote
+	links map[string][]*link // by node fingerprint; the first is in use
+}
+
+// remote is a configured peer. Its fields but spec and kick are guarded by
+// sessions.mu.
+type remote struct {
+	spec   PeerSpec
+	kick   chan struct{} // tells the dialer not to wait any longer
+	cancel context.CancelFunc
+
+	state   string
+	problem string
+	node    string // fingerprint, once it was connected
+	tried   bool   // an attempt has ended, one way or the other
+}
+
+// link is a session with a node.
+type link struct {
+	s          *sessions
+	node, name string
+	session    *peer.Session
+
+	mu     sync.Mutex // guards theirs and queue
+	theirs map[*resource]string
+	queue  map[*resource]peer.Announce // what is to be announced, the newest of each
+	send   chan struct{}
+}
 
 func newSessions(e *Engine) (*sessions, error) {
-	s := &sessions{self: object.Fingerprint(e.o.Node.Signer.PublicKey())}
+	file, err := openPeerFile(e.o.State)
+	if err != nil {
+		return nil, err
+	}
+	s := &sessions{
+		e: e, self: object.Fingerprint(e.o.Node.Signer.PublicKey()), log: e.log, file: file,
+		started: make(chan struct{}), peers: map[string]*remote{}, links: map[string][]*link{},
+	}
+	var hosts []string
 	for _, r := range e.resources {
-		r.send = func(replica.Action) {}
+		hosts = append(hosts, r.conf.Hosts...)
+		r.send = func(a replica.Action) { s.carry(r, a) }
+	}
+	list, err := configuredPeers(file, hosts)
+	if err != nil {
+		return nil, err
+	}
+	for _, spec := range list {
+		s.peers[spec.Name] = newRemote(spec)
 	}
 	return s, nil
 }
-func (s *sessions) run(ctx context.Context) error                                    { <-ctx.Done(); return nil }
-func (s *sessions) status() []PeerStatus                                             { return nil }
-func (s *sessions) waitMirrored(ctx context.Context) error                           { return nil }
-func (s *sessions) syncNow(ctx context.Context, l []*resource, hosts []string) error { return nil }
+
+func newRemote(spec PeerSpec) *remote {
+	return &remote{spec: spec, kick: make(chan struct{}, 1), state: stateConnecting}
+}
+
+// run dials the peers and serves sessions until ctx ends.
+func (s *sessions) run(ctx context.Context) error {
+	s.mu.Lock()
+	s.ctx = ctx
+	for _, p := range s.peers {
+		s.startDialer(p)
+	}
+	s.mu.Unlock()
+	close(s.started)
+	<-ctx.Done()
+	s.group.Wait()
+	return nil
+}
+
+// awaitReady returns once every resource's head stands for what is on disk.
+func (s *sessions) awaitReady(ctx context.Context) error {
+	select {
+	case <-s.started:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for _, r := range s.e.resources {
+		select {
+		case <-r.ready:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.ctx.Done():
+			return ErrClosing
+		}
+	}
+	return nil
+}
+
+// hello is what this node says of itself.
+func (s *sessions) hello() peer.Hello {
+	h := peer.Hello{Node: s.self, Name: s.e.o.Node.Name, MirrorID: s.e.o.Node.Mirror}
+	for _, r := range s.e.resources {
+		h.Resources = append(h.Resources, r.describe())
+	}
+	return h
+}
+
+// describe is what a peer is told of a resource.
+func (r *resource) describe() peer.Resource {
+	head, c := r.headNow()
+	d := peer.Resource{Name: r.name, IDs: r.store.Meta().ResourceIDs, Empty: c == nil, Head: head}
+	if c != nil {
+		d.Cover = c.FullCover(head)
+	}
+	return d
+}
+
+// Session speaks with a peer that has come in, over stream, until either side
+// ends.
+func (e *Engine) Session(ctx context.Context, stream io.ReadWriteCloser) error {
+	s := e.sessions
+	if err := s.awaitReady(ctx); err != nil {
+		stream.Close()
+		return err
+	}
+	l, err := s.open(ctx, stream, peer.Options{})
+	if err != nil {
+		return err
+	}
+	return s.serve(ctx, l)
+}
+
+// open greets a peer.
+func (s *sessions) open(ctx context.Context, stream io.ReadWriteCloser, o peer.Options) (*link, error) {
+	l := &link{s: s, theirs: map[*resource]string{}, queue: map[*resource]peer.Announce{}, send: make(chan struct{}, 1)}
+	o.Hello, o.Handler, o.Log = s.hello(), l, s.log
+	session, err := peer.Open(ctx, stream, o)
+	if err != nil {
+		return nil, err
+	}
+	h := session.PeerHello()
+	l.session, l.node, l.name = session, h.Node, h.Name
+	if h.Node == s.self {
+		session.Close()
+		if h.MirrorID == s.e.o.Node.Mirror {
+			return nil, fmt.Errorf("%w: the address leads to this mirror itself", ErrRefused)
+		}
+		return nil, WithHint(fmt.Errorf("%w: the peer has this node's key: one is a copy of the other", ErrRefused), "remove node.key, node.pub and node.json from the copy's .silvermirror")
+	}
+	return l, nil
+}
+
+// serve has a link take part until its session or ctx ends.
+func (s *sessions) serve(ctx context.Context, l *link) error {
+	s.group.Add(1)
+	defer s.group.Done()
+	s.join(l)
+	defer s.leave(l)
+	s.group.Go(l.sendAnnouncements)
+	for r := range l.shared() {
+		s.connect(l, r)
+	}
+	s.e.changed()
+	select {
+	case <-l.session.Done():
+		return l.session.Err()
+	case <-ctx.Done():
+	case <-s.ctx.Done():
+	}
+	return nil
+}
+
+// join makes the link known, and finds the resources that are shared already.
+func (s *sessions) join(l *link) {
+	for _, theirs := range l.session.PeerHello().Resources {
+		for _, r := range s.e.resources {
+			ours := r.describe()
+			if peer.Negotiate(identity(ours), identity(theirs), false) == peer.Shared {
+				l.share(r, theirs.Name)
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.links[l.node] = append(s.links[l.node], l)
+	for _, p := range s.peers {
+		if p.node == l.node {
+			p.state, p.problem = stateConnected, ""
+		}
+	}
+}
+
+// leave ends a link. Another link to the same node takes over.
+func (s *sessions) leave(l *link) {
+	l.session.Close()
+	s.mu.Lock()
+	list := s.links[l.node]
+	used := list[0] == l
+	list = slices.DeleteFunc(slices.Clone(list), func(o *link) bool { return o == l })
+	s.links[l.node] = list
+	if len(list) == 0 {
+		delete(s.links, l.node)
+	}
+	s.mu.Unlock()
+	if used {
+		for r := range l.shared() {
+			r.post(s.ctx, func() {
+				delete(r.nodes, l.node)
+				r.act(r.replica.Disconnected(replica.Peer(l.node)))
+			})
+		}
+		if len(list) > 0 {
+			for r := range list[0].shared() {
+				s.connect(list[0], r)
+			}
+		}
+	}
+	s.e.changed()
+}
+
+// connect tells a resource's sync state of a node, and the node of our head,
+// which may have moved since the greeting.
+func (s *sessions) connect(l *link, r *resource) {
+	if s.linkTo(l.node) != l {
+		return // a spare link
+	}
+	theirs, ok := l.state(r)
+	if !ok {
+		return
+	}
+	r.post(s.ctx, func() {
+		r.nodes[l.node] = true
+		d := r.describe()
+		l.announce(r, d.Head, d.Cover)
+		r.act(r.replica.Connected(replica.Peer(l.node), theirs.Head, theirs.Cover))
+	})
+}
+
+// linkTo returns the link in use to a node, nil where there is none.
+func (s *sessions) linkTo(node string) *link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if list := s.links[node]; len(list) > 0 {
+		return list[0]
+	}
+	return nil
+}
+
+// carry does what a worker's sync state asks for, without blocking it.
+func (s *sessions) carry(r *resource, a replica.Action) {
+	switch a := a.(type) {
+	case replica.Push:
+		s.group.Go(func() { s.push(r, a) })
+	case replica.Announce:
+		if l := s.linkTo(string(a.Peer)); l != nil {
+			l.announce(r, a.Head, a.Cover)
+		}
+	case replica.Refuse:
+		s.refuse(r, a)
+	}
+}
+
+// push sends a node what it lacks of a head.
+func (s *sessions) push(r *resource, a replica.Push) {
+	l := s.linkTo(string(a.Peer))
+	err := peer.ErrClosed
+	if l != nil {
+		err = l.push(s.ctx, r, a)
+	}
+	if err != nil && s.ctx.Err() == nil && l != nil {
+		s.log.Warn("push failed", "resource", r.name, "peer", l.name, "error", err)
+		if !errors.Is(err, &peer.Refusal{Code: peer.Fork}) && !errors.Is(err, &peer.Refusal{Code: peer.NotAuthorised}) {
+			l.session.Abort(err) // the dialer connects anew, and what is missing is found out again
+		}
+		s.fault(l.node, err)
+	}
+	r.post(s.ctx, func() { r.act(r.replica.PushDone(a.Peer, a.Head, err)) })
+}
+
+func (l *link) push(ctx context.Context, r *resource, a replica.Push) error {
+	name, ok := l.nameOf(r)
+	if !ok {
+		return peer.ErrClosed
+	}
+	out, err := r.store.Pack(ctx, a.Head, a.Haves)
+	if err != nil {
+		return fmt.Errorf("collect what the peer lacks: %w", err)
+	}
+	p := peer.Push{Resource: name, Head: a.Head, Haves: a.Haves, Size: out.Bytes}
+	return l.session.Push(ctx, p, func(w io.Writer) error {
+		_, err := out.WriteTo(w)
+		return err
+	})
+}
+
+func (s *sessions) refuse(r *resource, a replica.Refuse) {
+	err := fmt.Errorf("%s is not exchanged: %s (writer %s)", r.name, a.Reason, a.Writer)
+	s.log.Error("peer refused", "peer", a.Peer, "error", err)
+	s.fault(string(a.Peer), err)
+}
+
+// fault notes why a node does not get what it should, for status.
+func (s *sessions) fault(node string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.peers {
+		if p.node == node {
+			p.problem = err.Error()
+		}
+	}
+}
+
+// share notes that a resource is shared, and what the node calls it.
+func (l *link) share(r *resource, name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.theirs[r] = name
+}
+
+func (l *link) nameOf(r *resource) (string, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	name, ok := l.theirs[r]
+	return name, ok
+}
+
+// shared returns a copy of what is shared over the link.
+func (l *link) shared() map[*resource]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make(map[*resource]string, len(l.theirs))
+	for r, name := range l.theirs {
+		out[r] = name
+	}
+	return out
+}
+
+// state is what the node last said of a resource as a whole.
+func (l *link) state(r *resource) (peer.Resource, bool) {
+	name, ok := l.nameOf(r)
+	if !ok {
+		return peer.Resource{}, false
+	}
+	for _, d := range l.session.PeerHello().Resources {
+		if d.Name == name {
+			return d, true
+		}
+	}
+	return peer.Resource{}, false
+}
+
+// announce has the link tell the node what is applied here.
+func (l *link) announce(r *resource, head object.CommitID, cover object.Cover) {
+	name, ok := l.nameOf(r)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	l.queue[r] = peer.Announce{Resource: name, Head: head, Cover: cover}
+	l.mu.Unlock()
+	select {
+	case l.send <- struct{}{}:
+	default:
+	}
+}
+
+// sendAnnouncements sends what announce queues, one after the other.
+func (l *link) sendAnnouncements() {
+	for {
+		select {
+		case <-l.send:
+		case <-l.session.Done():
+			return
+		}
+		l.mu.Lock()
+		queue := l.queue
+		l.queue = map[*resource]peer.Announce{}
+		l.mu.Unlock()
+		for _, a := range queue {
+			if err := l.session.Announce(l.s.ctx, a); err != nil && l.session.Err() == nil {
+				l.session.Abort(err)
+				return
+			}
+		}
+	}
+}
+
+func identity(d peer.Resource) peer.Identity { return peer.Identity{IDs: d.IDs, Empty: d.Empty} }
+
+// status lists the configured peers, and the nodes that have come in.
+func (s *sessions) status() []PeerStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []PeerStatus
+	named := map[string]bool{}
+	for _, p := range s.peers {
+		st := PeerStatus{Name: p.spec.Name, URL: p.spec.URL, State: p.state, Error: p.problem}
+		if list := s.links[p.node]; p.node != "" && len(list) > 0 {
+			named[p.node] = true
+			list[0].describe(&st)
+		}
+		out = append(out, st)
+	}
+	for node, list := range s.links {
+		if !named[node] {
+			st := PeerStatus{Name: list[0].name, State: stateConnected}
+			list[0].describe(&st)
+			out = append(out, st)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+// describe fills in what is exchanged over the link.
+func (l *link) describe(st *PeerStatus) {
+	for r := range l.shared() {
+		rs := PeerResourceStatus{Name: r.name}
+		rs.Head, rs.Behind = r.peerState(l.node)
+		st.Resources = append(st.Resources, rs)
+	}
+	sort.Slice(st.Resources, func(i, j int) bool { return st.Resources[i].Name < st.Resources[j].Name })
+	for _, t := range l.session.Transfers() {
+		tr := Transfer{Path: t.Resource, Bytes: t.Bytes, Total: t.Total}
+		if d := time.Since(t.Started); d > 0 {
+			tr.Rate = int64(float64(t.Bytes) / d.Seconds())
+		}
+		st.Transfers = append(st.Transfers, tr)
+	}
+}

@@ -56,6 +56,7 @@ func (r *resource) run(ctx context.Context) error {
 			pause = firstRetry
 		}
 		r.drain(ctx)
+		r.publish()
 		timer.Reset(untilNext(now, next, retryAt))
 	}
 }
