@@ -38,8 +38,9 @@ type Batch struct {
 	done atomic.Bool // set under mu
 }
 
-// NewBatch starts a batch. It does not touch the disk yet.
+// NewBatch starts a batch. It does not write to the disk yet.
 func (s *Store) NewBatch() (*Batch, error) {
+	s.dropVanished() // no object may count as stored that git gc removed
 	w := newPackWriter(s.disk, s.tempPath("batch"))
 	b := &Batch{store: s, w: w, own: &pack{codec: s.codec, r: w, end: w.end, dir: w}}
 	b.view = s.view
@@ -174,7 +175,7 @@ func (b *Batch) PutDirectory(d *object.Directory) (object.TreeID, error) {
 		return id, fmt.Errorf("put directory: %w", err)
 	}
 	own := &object.Directory{Entries: slices.Clone(d.Entries), Options: bytes.Clone(d.Options)}
-	b.dirs.put(id, own, len(own.Entries)+1)
+	b.dirs.put(id, own, dirCost(own))
 	return id, nil
 }
 

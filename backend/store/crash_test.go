@@ -166,3 +166,36 @@ func checkAfterCrash(t *testing.T, s *Store, acked, theirs object.CommitID, when
 	}
 	wantFiles(t, s, s.Head(), w.files)
 }
+
+// A Create cut short can be repeated.
+func TestCrashCreate(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	for step := 0; ; step++ {
+		dir := filepath.Join(t.TempDir(), "x.git")
+		d := &faultDisk{backups: t.TempDir(), left: step, files: map[string]*faultFile{}}
+		s, err := create(dir, Meta{Incarnation: "1"}, d)
+		if err == nil {
+			s.Close()
+			if step < 10 {
+				t.Errorf("only %d steps were tried", step)
+			}
+			return
+		}
+		d.crashed = true
+		if err := d.lose(rand.New(rand.NewPCG(seed, uint64(step)))); err != nil {
+			t.Fatal(err)
+		}
+		s, err = Create(dir, Meta{Incarnation: "1"})
+		if errors.Is(err, os.ErrExist) {
+			s, err = Open(dir)
+		}
+		if err != nil {
+			t.Fatalf("step %d: %v", step, err)
+		}
+		w := newWriter(t, s, 1)
+		w.files["a"] = "x"
+		w.commit()
+		s.Close()
+	}
+}

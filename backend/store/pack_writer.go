@@ -230,6 +230,7 @@ func (s *Store) install(temp string, entries []idxEntry, sum [20]byte, size int6
 	data := encodeIdx(entries, sum)
 	tempIdx := temp + ".idx"
 	if err := writeFile(s.disk, tempIdx, data, size > syncIdxAbove); err != nil {
+		s.disk.remove(tempIdx)
 		return fmt.Errorf("write index: %w", err)
 	}
 	for _, ext := range []string{".pack", ".idx"} {

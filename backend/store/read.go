@@ -166,8 +166,24 @@ func (v *view) Directory(id object.TreeID) (*object.Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.dirs.put(id, d, len(d.Entries)+1)
+	v.dirs.put(id, d, dirCost(d))
 	return d, nil
+}
+
+// dirCost is what a directory costs in the cache, in entries; attributes count
+// by their length.
+func dirCost(d *object.Directory) int {
+	bytes := len(d.Options)
+	for i := range d.Entries {
+		e := &d.Entries[i]
+		for _, x := range e.Xattrs {
+			bytes += len(x.Name) + len(x.Value) + 32
+		}
+		for _, t := range e.Tags {
+			bytes += len(t.Name) + 80*len(t.Dots)
+		}
+	}
+	return 1 + len(d.Entries) + bytes/256
 }
 
 // Commit returns a decoded commit. It is shared: the caller must not change it.

@@ -38,6 +38,7 @@ type Incoming struct {
 // alone. On error nothing is left behind. To stop it while r blocks, close
 // what r reads from; the context is looked at between reads.
 func (s *Store) Receive(ctx context.Context, r io.Reader, limits Limits) (*Incoming, error) {
+	s.dropVanished() // no object may count as stored that git gc removed
 	in := &Incoming{store: s, path: s.tempPath("receive"), checked: map[object.CommitID]bool{}, checkedDirs: map[checkedDir]bool{}}
 	if err := in.receive(ctx, r, limits.withDefaults()); err != nil {
 		in.drop()

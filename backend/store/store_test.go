@@ -18,7 +18,7 @@ import (
 func sampleFiles() map[string]string {
 	return map[string]string{
 		"a.txt": "hello\n", "docs/b.txt": strings.Repeat("text ", 10_000), "docs/deep/er/c": "", "docs/empty/": "", "link": "-> docs/b.txt",
-		"random": string(randomBytes(1, 3<<20)), "zero": strings.Repeat("\x00", 2<<20), ".git": "a file of that name", "docs/.smfs/meta": "mine", "%41": "x",
+		"random": string(randomBytes(1, smallBlob+5000)), "zero": strings.Repeat("\x00", smallBlob+1), ".git": "a file of that name", "docs/.smfs/meta": "mine", "%41": "x",
 	}
 }
 

@@ -90,7 +90,7 @@ func TestTransferRandom(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	a, b := newTestStore(t), newTestStore(t)
 	wa, wb := newWriter(t, a, 1), newWriter(t, b, 2)
-	for range 25 {
+	for range 10 {
 		for _, w := range []*writer{wa, wb} {
 			mutate(r, w)
 			w.commit()

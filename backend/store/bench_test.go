@@ -1,0 +1,132 @@
+package store
+
+import (
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/silvermirror/smfs/backend/object"
+)
+
+func benchDir(n int) *object.Directory {
+	d := &object.Directory{}
+	for i := range n {
+		d.Entries = append(d.Entries, object.Entry{Name: fmt.Sprintf("file-%07d.txt", i), Kind: object.File, ID: object.FileID{1, byte(i), byte(i >> 8), byte(i >> 16)}, Blob: object.BlobID{1, byte(i), byte(i >> 8)}, Mode: 0o644, Mtime: int64(i) + 1e18})
+	}
+	return d
+}
+
+// One small change in a directory of n files, durable.
+func BenchmarkCommitOneChange(b *testing.B) {
+	for _, n := range []int{100, 1000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := newTestStore(b)
+			d := benchDir(n)
+			for i := 0; b.Loop(); i++ {
+				bat, err := s.NewBatch()
+				if err != nil {
+					b.Fatal(err)
+				}
+				blob, err := bat.WriteBlob(fmt.Appendf(nil, "version %d", i))
+				if err != nil {
+					b.Fatal(err)
+				}
+				d.Entries[n/2].Blob = blob
+				tree, err := bat.PutDirectory(d)
+				if err != nil {
+					b.Fatal(err)
+				}
+				id, err := bat.PutCommit(&object.Commit{Tree: tree, Author: "a", Email: "b", Message: "c", Writer: "k.1", Seq: uint64(i + 1), Gen: uint64(i + 1)})
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := bat.Commit(RefUpdate{HeadRef, s.Head(), id}); err != nil {
+					b.Fatal(err)
+				}
+				if s.PackCount() > 16 {
+					if err := s.Consolidate(b.Context()); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkDecodeDirectory(b *testing.B) {
+	for _, n := range []int{100, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := newTestStore(b)
+			bat, err := s.NewBatch()
+			if err != nil {
+				b.Fatal(err)
+			}
+			tree, err := bat.PutDirectory(benchDir(n))
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, err := object.DecodeDirectory(bat, tree); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A large incompressible file, into a durable pack and out again.
+func BenchmarkLargeBlob(b *testing.B) {
+	const size = 256 << 20
+	b.SetBytes(size)
+	block := randomBytes(1, 1<<20)
+	s := newTestStore(b)
+	for i := 0; b.Loop(); i++ {
+		bat, err := s.NewBatch()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := bat.PutBlob(&repeat{block: block, salt: byte(i), left: size}, size); err != nil {
+			b.Fatal(err)
+		}
+		if err := bat.Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSmallFiles(b *testing.B) {
+	s := newTestStore(b)
+	for round := 0; b.Loop(); round++ {
+		bat, err := s.NewBatch()
+		if err != nil {
+			b.Fatal(err)
+		}
+		for i := range 10_000 {
+			if _, err := bat.WriteBlob(fmt.Appendf(nil, "%d %d %s", round, i, benchText)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := bat.Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+var benchText = string(make([]byte, 2000)) + "some text that is not all zeros, but nearly"
+
+// repeat yields a block again and again, each time with another first byte.
+type repeat struct {
+	block []byte
+	salt  byte
+	left  int64
+}
+
+func (r *repeat) Read(b []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b[:min(int64(len(b)), r.left)], r.block)
+	b[0], r.salt = r.salt, r.salt+1
+	r.left -= int64(n)
+	return n, nil
+}
