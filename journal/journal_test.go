@@ -147,6 +147,32 @@ func TestRename(t *testing.T) {
 	wantMarks(t, replayed, "a/g b b/g c c/g")
 }
 
+// TestRenameOfFlight renames a directory in which an operation is in flight:
+// it may act at either place, before or after the rename is over.
+func TestRenameOfFlight(t *testing.T) {
+	j := mustOpen(t, newSimFiles(nil))
+	create := begin(t, j, Record{Kind: KindCreate, Path: "a/g"})
+	begin(t, j, Record{Kind: KindRename, Path: "a", To: "b"}).End(nil)
+	wantMarks(t, j, "a a/g* b b/g*")
+	before := j.Snapshot("r")
+	create.End(nil)
+	j.Clear("r", before)
+	wantMarks(t, j, "a/g b/g")
+}
+
+// TestOrder restates marks out of order, as a journal mixed from two would.
+func TestOrder(t *testing.T) {
+	d := newDirtySet()
+	for i, rec := range []uint64{5, 3, 9, 3, 0, 7} {
+		d.touch(d.root.walk(fmt.Sprint(i), true), mark{rec: rec})
+	}
+	d.restate(d.root.walk("1", false), 8)
+	d.dropBelow(8)
+	if d.count != 2 || !d.root.walk("1", false).marked || !d.root.walk("2", false).marked {
+		t.Fatalf("%d marks are left", d.count)
+	}
+}
+
 func TestRefused(t *testing.T) {
 	j := mustOpen(t, newSimFiles(nil))
 	long := strings.Repeat("x", maxPath+1)

@@ -17,7 +17,7 @@ type node struct {
 	first      int64  // nanoseconds since the journal's epoch
 	last       int64  //
 	gen        uint64 // when the mark last changed
-	moved      uint64 // when a rename last began or ended here: a generation for all below
+	moved      uint64 // when a rename last ended here: a generation for all below
 	rec        uint64 // newest record that brings this mark back
 	prev, next *node  // in the dirty set's order
 }

@@ -16,9 +16,7 @@ func (r *Record) moves() bool {
 
 // unite gives a and b, and what lies under them, each other's marks.
 func (d *dirtySet) unite(a, b string, gen uint64) {
-	na, nb := d.root.walk(a, true), d.root.walk(b, true)
-	na.moved, nb.moved = gen, gen
-	d.uniteNodes(na, nb, gen)
+	d.uniteNodes(d.root.walk(a, true), d.root.walk(b, true), gen)
 }
 
 func (d *dirtySet) uniteNodes(a, b *node, gen uint64) {
@@ -34,7 +32,9 @@ func (d *dirtySet) uniteNodes(a, b *node, gen uint64) {
 	}
 }
 
-// copyMark gives to the mark of from, and the operations in flight on it.
+// copyMark gives to the mark of from, and the operations in flight on it. The
+// copy counts as old as the record that from comes back by: only together with
+// that one does the rename's record bring the copy back.
 func (d *dirtySet) copyMark(from, to *node, gen uint64) {
 	if !from.marked {
 		return
@@ -44,10 +44,6 @@ func (d *dirtySet) copyMark(from, to *node, gen uint64) {
 		to.kinds, to.actor, to.first, to.last = from.kinds, from.actor, from.first, from.last
 		to.rec = from.rec
 		d.count++
-		d.link(to, from.next)
-	} else if from.rec > to.rec {
-		d.unlink(to)
-		to.rec = from.rec
 		d.link(to, from.next)
 	}
 	to.kinds |= from.kinds

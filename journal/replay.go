@@ -173,9 +173,11 @@ func (p *replayer) whole(r *Record) bool {
 func (j *Journal) resume(segments []*loaded) error {
 	for i, s := range segments {
 		j.bytes += int64(len(s.data))
-		if i < len(segments)-1 {
-			s.size = int64(len(s.data))
-			j.old = append(j.old, &s.segment)
+		if i == len(segments)-1 {
+			break
+		}
+		if err := j.keepOld(s); err != nil {
+			return err
 		}
 	}
 	if len(segments) == 0 {
@@ -204,12 +206,25 @@ func (j *Journal) resume(segments []*loaded) error {
 	return nil
 }
 
+// keepOld takes over a segment that is read only from here on. It is open
+// until the next sync: who wrote it may have died before its own.
+func (j *Journal) keepOld(s *loaded) error {
+	f, err := j.files.open(s.name)
+	if err != nil {
+		return fmt.Errorf("open segment %s: %w", s.name, err)
+	}
+	s.file, s.size = f, int64(len(s.data))
+	j.old = append(j.old, &s.segment)
+	return nil
+}
+
 // replaceHeaderless begins a new segment after one whose header is not whole.
 // If it holds no record, it was being created when a crash came, and goes.
 func (j *Journal) replaceHeaderless(last *loaded) error {
 	if last.records > 0 {
-		last.size = int64(len(last.data))
-		j.old = append(j.old, &last.segment)
+		if err := j.keepOld(last); err != nil {
+			return err
+		}
 		return j.firstSegment()
 	}
 	j.recovery.Cut = int64(len(last.data))

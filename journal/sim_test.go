@@ -147,13 +147,16 @@ func (d *simFiles) restart(powerLoss bool) *simFiles {
 		}
 	}
 	for name, f := range names {
-		data := slices.Clone(f.data)
+		data, durable := slices.Clone(f.data), f.durable
 		if powerLoss {
 			data = f.afterPowerLoss()
+			durable = data
 		}
-		next.names[name] = &simFile{dir: next, data: data, durable: data}
+		next.names[name] = &simFile{dir: next, data: data, durable: durable}
+		if powerLoss || d.durable[name] == f {
+			next.durable[name] = next.names[name]
+		}
 	}
-	next.durable = maps.Clone(next.names)
 	return next
 }
 
