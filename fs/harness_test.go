@@ -8,11 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/silvermirror/smfs/fs/tree"
 	"github.com/silvermirror/smfs/journal"
@@ -26,6 +27,9 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(programEnv); role != "" {
 		os.Exit(runProgram(role, os.Args[1:]))
 	}
+	// The daemon is in this process: a system call that waits for it while it
+	// holds a processor must not hold the last one.
+	runtime.GOMAXPROCS(max(8, runtime.GOMAXPROCS(0)))
 	os.Exit(m.Run())
 }
 
@@ -84,7 +88,9 @@ func kernelHasPassthrough(t *testing.T) bool {
 // leaves is detached and closed at the end, also of a test that failed.
 func newWorld(t *testing.T, s setup) *world {
 	t.Helper()
-	w := &world{t: t, dir: filepath.Join(t.TempDir(), "mirror")}
+	tmp := t.TempDir()
+	must(t, os.Chmod(filepath.Dir(tmp), 0o755)) // other users' programs come through here
+	w := &world{t: t, dir: filepath.Join(tmp, "mirror")}
 	must(t, os.MkdirAll(filepath.Join(w.dir, stateDirName, storeName), 0o755))
 	must(t, os.WriteFile(filepath.Join(w.dir, stateDirName, configName), []byte("[::SilverMirror::]\n"), 0o644))
 	must(t, os.WriteFile(filepath.Join(w.dir, stateDirName, "node.key"), []byte("secret"), 0o600))
@@ -116,17 +122,19 @@ func newWorld(t *testing.T, s setup) *world {
 	return w
 }
 
-// end unmounts whatever the test has left open.
+// end unmounts, and makes sure that nothing stays behind: what the test left in
+// use is an error, and is cut off.
 func (w *world) end() {
-	if err := w.m.Unmount(true); err != nil {
-		w.t.Errorf("unmount at the end: %v", err)
+	err := w.m.Unmount(false)
+	if err == nil {
+		return
 	}
-	ended := make(chan struct{})
-	go func() { w.m.Wait(); close(ended) }()
-	select {
-	case <-ended:
-	case <-time.After(time.Minute):
-		w.t.Error("the mount is still in use a minute after the test")
+	w.t.Errorf("unmount at the end: %v", err)
+	if w.m.id.root {
+		unix.Unmount(w.dir, unix.MNT_FORCE) // aborts the connection, then says EBUSY
+	}
+	if err := w.m.Unmount(true); err != nil {
+		w.t.Errorf("detach at the end: %v", err)
 	}
 }
 
@@ -224,7 +232,8 @@ func (l testLog) Write(b []byte) (int, error) {
 type spyJournal struct {
 	*journal.Journal
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the rest
+	more    *sync.Cond // a record has come
 	refuse  syscall.Errno
 	before  func(journal.Record) // called before a record counts
 	records []journal.Record
@@ -235,7 +244,9 @@ func newSpy(t *testing.T, w *world) *spyJournal {
 	j, err := journal.Open(filepath.Join(t.TempDir(), "journal"), journal.Options{})
 	must(t, err)
 	t.Cleanup(func() { must(t, j.Close()) })
-	return &spyJournal{Journal: j}
+	s := &spyJournal{Journal: j}
+	s.more = sync.NewCond(&s.mu)
+	return s
 }
 
 func (s *spyJournal) Begin(r journal.Record) (*journal.Op, error) {
@@ -252,6 +263,7 @@ func (s *spyJournal) Begin(r journal.Record) (*journal.Op, error) {
 	if err == nil {
 		s.mu.Lock()
 		s.records = append(s.records, r)
+		s.more.Broadcast()
 		s.mu.Unlock()
 	}
 	return op, err
@@ -268,6 +280,16 @@ func (s *spyJournal) setRefuse(e syscall.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.refuse = e
+}
+
+// await waits for a record, which the kernel may make the mount write after the
+// system call has returned: a close.
+func (s *spyJournal) await(kind journal.Kind, path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !slices.ContainsFunc(s.records, func(r journal.Record) bool { return r.Kind == kind && r.Path == path }) {
+		s.more.Wait()
+	}
 }
 
 // take returns the records since the last call.

@@ -204,10 +204,11 @@ func timeOf(valid, set, now uint32, sec uint64, nsec uint32) unix.Timespec {
 }
 
 // clearPrivileges takes setuid, setgid (of what a group may execute) and file
-// capabilities away. The mark goes first and a chmod sets it last, so that of
-// two at once none is missed.
+// capabilities away, as the kernel does by itself at a write of an ordinary
+// user's daemon. The mark goes first and a chmod sets it last, so that of two at
+// once none is missed.
 func (n *node) clearPrivileges(t target) error {
-	if n.Mode() != unix.S_IFREG || !n.privileged.Swap(false) {
+	if !n.m.id.root || n.Mode() != unix.S_IFREG || !n.privileged.Swap(false) {
 		return nil
 	}
 	err := strip(t)
@@ -232,11 +233,10 @@ func strip(t target) error {
 			return err
 		}
 	}
-	err := t.removexattr(capabilityAttr)
-	if err == unix.ENODATA || err == unix.EOPNOTSUPP {
-		return nil
+	if _, err := t.getxattr(capabilityAttr, nil); err != nil {
+		return nil // there are none, or no filesystem for them
 	}
-	return err
+	return t.removexattr(capabilityAttr)
 }
 
 // Statfs reports on the filesystem that holds the node.

@@ -50,7 +50,7 @@ func (q *queue) add(n note) {
 	q.wake.Broadcast()
 }
 
-func (q *queue) attr(n *node)              { q.add(note{n, ""}) }
+func (q *queue) attr(n *node)               { q.add(note{n, ""}) }
 func (q *queue) entry(d *node, name string) { q.add(note{d, name}) }
 
 // run sends what is queued until close.

@@ -60,3 +60,19 @@ func program(t testing.TB, cred *syscall.Credential, name string, args ...string
 	}
 	return out.String(), fmt.Errorf("%s: %w: %s", name, err, errs.String())
 }
+
+// programs are what runProgram knows.
+func programs() map[string]func([]string) error {
+	return map[string]func([]string) error{
+		"write":     programWrite,
+		"create":    programCreate,
+		"unlink":    func(a []string) error { return os.Remove(a[0]) },
+		"mkdir":     func(a []string) error { return os.Mkdir(a[0], 0o777) },
+		"list":      programList,
+		"mmap":      programMmap,
+		"hold":      programHold,
+		"daemon":    programDaemon,
+		"read":      programRead,
+		"listxattr": programListxattr,
+	}
+}
