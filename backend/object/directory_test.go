@@ -150,13 +150,8 @@ func TestDirectorySplit(t *testing.T) {
 func TestMetaDeepSplit(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 3))
 	d := randomDirectory(r, 3000)
-	keys := make([][2]byte, len(d.Entries))
-	index := make([]int32, len(d.Entries))
-	for i := range keys {
-		keys[i], index[i] = partKey(d.Entries[i].Name), int32(i)
-	}
 	m := memory{}
-	top, err := encodePart(d.Entries, index, keys, 0, 2, m)
+	top, err := encodePart(d.Entries, partitionOf(d.Entries, 2), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,8 +159,8 @@ func TestMetaDeepSplit(t *testing.T) {
 	for i, e := range d.Entries {
 		got[i] = Entry{Name: e.Name, Kind: e.Kind, Blob: e.Blob, Tree: e.Tree, Mode: uint32(gitMode(&e))}
 	}
-	dec := metaDecoder{source: m, entries: got, depth: 2}
-	if err := dec.part(top, 0, [2]byte{}); err != nil {
+	dec := metaDecoder{source: m, entries: got}
+	if err := dec.part(top, partitionOf(got, 2)); err != nil {
 		t.Fatal(err)
 	}
 	if !equalDirectories(&Directory{Entries: got}, &Directory{Entries: d.Entries}) {
@@ -227,10 +222,10 @@ func TestDecodeForeign(t *testing.T) {
 func TestDecodeHostile(t *testing.T) {
 	id := FileID{1}.String()
 	cases := map[string]struct{ tree, meta, want string }{
-		"no line":           {"a", metaHeader, "0 of 1"},
-		"line twice":        {"a", metaHeader + "a " + id + "\na " + id + "\n", "out of order"},
+		"no line":           {"a", metaHeader, "ends before"},
+		"line twice":        {"a", metaHeader + "a " + id + "\na " + id + "\n", "not there"},
 		"extra line":        {"a", metaHeader + "a " + id + "\nb " + id + "\n", "not there"},
-		"zero id":           {"a", metaHeader + "a " + FileID{}.String() + "\n", "canonical"},
+		"zero id":           {"a", metaHeader + "a " + FileID{}.String() + "\n", "no file id"},
 		"default written":   {"a", metaHeader + "a " + id + " m=644\n", "canonical"},
 		"mode against git":  {"a", metaHeader + "a " + id + " m=755\n", "canonical"},
 		"setuid":            {"a", metaHeader + "a " + id + " m=4644\n", "do not fit"},
@@ -239,7 +234,7 @@ func TestDecodeHostile(t *testing.T) {
 		"fields swapped":    {"a", metaHeader + "a " + id + " t=1 m=600\n", "canonical"},
 		"unknown field":     {"a", metaHeader + "a " + id + " q=1\n", "field"},
 		"upper-case escape": {"a\n", metaHeader + "a%0A " + id + "\n", "canonical"},
-		"no newline":        {"a", metaHeader + "a " + id, "cut short"},
+		"no newline":        {"a", metaHeader + "a " + id, "ends before"},
 		"version":           {"a", "smfs-meta 2\na " + id + "\n", "starts with"},
 		"xattr trusted":     {"a", metaHeader + "a " + id + " x=trusted.a=b\n", "not one of user"},
 		"xattr order":       {"a", metaHeader + "a " + id + " x=user.b=1,user.a=1\n", "out of order"},

@@ -1,7 +1,6 @@
 package object
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 
@@ -198,9 +197,4 @@ func defaultMode(kind Kind, mode GitMode) uint32 {
 		return 0o755
 	}
 	return 0o644
-}
-
-// nextLine cuts the first line off b; ok is false where no newline is left.
-func nextLine(b []byte) (line, rest []byte, ok bool) {
-	return bytes.Cut(b, []byte{'\n'})
 }

@@ -3,7 +3,6 @@ package object
 import (
 	"bytes"
 	"crypto/sha1"
-	"strings"
 )
 
 // Up to metaSplit entries the metadata of a directory is one blob. Above, it is
@@ -22,182 +21,162 @@ func metaDepth(entries int) int {
 	return 2
 }
 
-// encodeMeta writes the metadata of sorted entries and returns its tree entry.
-func encodeMeta(entries []Entry, w Sink) (TreeEntry, error) {
-	index := make([]int32, len(entries))
-	for i := range index {
-		index[i] = int32(i)
-	}
-	var keys [][2]byte
-	depth := metaDepth(len(entries))
+// partition is a set of entries (places in a sorted list) and their keys.
+type partition struct {
+	places []int32
+	keys   [][2]byte // by place; nil where nothing is split
+	level  int       // bytes of the key that all share
+	depth  int       // level of the leaves
+}
+
+func partitionOf(entries []Entry, depth int) partition {
+	p := partition{places: make([]int32, len(entries)), depth: depth}
 	if depth > 0 {
-		keys = make([][2]byte, len(entries))
-		for i := range entries {
-			keys[i] = partKey(entries[i].Name)
+		p.keys = make([][2]byte, len(entries))
+	}
+	for i := range entries {
+		p.places[i] = int32(i)
+		if depth > 0 {
+			sum := sha1.Sum([]byte(entries[i].Name))
+			p.keys[i] = [2]byte(sum[:2])
 		}
 	}
-	t, err := encodePart(entries, index, keys, 0, depth, w)
+	return p
+}
+
+func (p partition) leaf() bool { return p.level == p.depth }
+
+// split divides by the next byte of the key. Parts keep the order of names.
+func (p partition) split() (parts [256]partition) {
+	for k := range parts {
+		parts[k] = partition{keys: p.keys, level: p.level + 1, depth: p.depth}
+	}
+	for _, i := range p.places {
+		part := &parts[p.keys[i][p.level]]
+		part.places = append(part.places, i)
+	}
+	return parts
+}
+
+func partName(k int) string { return string([]byte{hexDigits[k>>4], hexDigits[k&15]}) }
+
+// encodeMeta writes the metadata of sorted entries and returns its tree entry.
+func encodeMeta(entries []Entry, w Sink) (TreeEntry, error) {
+	t, err := encodePart(entries, partitionOf(entries, metaDepth(len(entries))), w)
 	t.Name = metaName
 	return t, err
 }
 
-// encodePart writes the entries in index, which share the first `level` bytes
-// of their key.
-func encodePart(entries []Entry, index []int32, keys [][2]byte, level, depth int, w Sink) (TreeEntry, error) {
-	if level == depth {
-		b := append(make([]byte, 0, len(metaHeader)+64*len(index)), metaHeader...)
-		for _, i := range index {
+func encodePart(entries []Entry, p partition, w Sink) (TreeEntry, error) {
+	if p.leaf() {
+		b := append(make([]byte, 0, len(metaHeader)+80*len(p.places)), metaHeader...)
+		for _, i := range p.places {
 			b = appendMeta(b, &entries[i])
 		}
 		id, err := w.WriteBlob(b)
 		return TreeEntry{Mode: GitFile, ID: id}, err
 	}
-	var parts [256][]int32
-	for _, i := range index {
-		k := keys[i][level]
-		parts[k] = append(parts[k], i)
-	}
 	var tree []TreeEntry
-	for k, part := range parts {
-		if len(part) == 0 {
+	for k, part := range p.split() {
+		if len(part.places) == 0 {
 			continue
 		}
-		t, err := encodePart(entries, part, keys, level+1, depth, w)
+		t, err := encodePart(entries, part, w)
 		if err != nil {
 			return t, err
 		}
-		t.Name = partName(byte(k))
+		t.Name = partName(k)
 		tree = append(tree, t)
 	}
 	id, err := w.WriteTree(AppendTree(nil, tree))
 	return TreeEntry{Mode: GitTree, ID: id}, err
 }
 
-func partKey(name string) [2]byte {
-	sum := sha1.Sum([]byte(name))
-	return [2]byte{sum[0], sum[1]}
-}
-
-func partName(k byte) string { return string([]byte{hexDigits[k>>4], hexDigits[k&15]}) }
-
 // metaDecoder fills in the metadata of entries, which are sorted by name and
-// hold the git mode in Mode as long as their ID is zero.
+// hold the git mode in Mode until then.
 type metaDecoder struct {
 	source  Source
 	entries []Entry
-	depth   int
-	filled  int
 	scratch []byte
 }
 
 func decodeMeta(r Source, entries []Entry, t TreeEntry) error {
-	d := metaDecoder{source: r, entries: entries, depth: metaDepth(len(entries))}
-	if err := d.part(t, 0, [2]byte{}); err != nil {
-		return err
-	}
-	if d.filled != len(entries) {
-		return invalid("metadata for %d of %d entries", d.filled, len(entries))
-	}
-	return nil
+	d := metaDecoder{source: r, entries: entries}
+	return d.part(t, partitionOf(entries, metaDepth(len(entries))))
 }
 
-func (d *metaDecoder) part(t TreeEntry, level int, key [2]byte) error {
-	if t.IsTree() != (level < d.depth) {
+func (d *metaDecoder) part(t TreeEntry, p partition) error {
+	if t.IsTree() == p.leaf() {
 		return invalid("metadata of %d entries is not split as it should be", len(d.entries))
 	}
-	if level == d.depth {
-		return d.blob(t.ID, level, key)
+	if p.leaf() {
+		return d.blob(BlobID(t.ID), p.places)
 	}
 	data, err := d.source.ReadTree(t.ID, MaxTree)
 	if err != nil {
 		return err
 	}
-	parts, err := ParseTree(data)
+	tree, err := ParseTree(data)
 	if err != nil {
 		return err
 	}
-	for _, p := range parts {
-		name := p.Name
-		if len(name) != 2 || hexValue(name[0]) < 0 || hexValue(name[1]) < 0 || strings.ToLower(name) != name || p.Mode != GitFile && p.Mode != GitTree {
-			return invalid("unknown entry %q in the metadata", name)
+	for k, part := range p.split() {
+		if len(part.places) == 0 {
+			continue
 		}
-		key[level] = byte(hexValue(name[0])<<4 | hexValue(name[1]))
-		if err := d.part(p, level+1, key); err != nil {
+		if len(tree) == 0 || tree[0].Name != partName(k) || tree[0].Mode != GitFile && tree[0].Mode != GitTree {
+			return invalid("metadata lacks its part %s", partName(k))
+		}
+		if err := d.part(tree[0], part); err != nil {
 			return err
 		}
+		tree = tree[1:]
+	}
+	if len(tree) > 0 {
+		return invalid("unknown part %q of the metadata", tree[0].Name)
 	}
 	return nil
 }
 
-// blob reads one metadata blob, whose entries share the first level bytes of
-// key. Parts of a split are never empty.
-func (d *metaDecoder) blob(id BlobID, level int, key [2]byte) error {
+// blob reads the metadata of the entries at places: a line each, in order.
+func (d *metaDecoder) blob(id BlobID, places []int32) error {
 	data, err := d.source.ReadBlob(id, MaxMeta)
 	if err != nil {
 		return err
 	}
 	rest, ok := bytes.CutPrefix(data, []byte(metaHeader))
-	if !ok || level > 0 && len(rest) == 0 {
+	if !ok {
 		return invalid("metadata starts with %.20q", data)
 	}
-	at := 0 // lines are sorted, so each entry lies behind the one before
-	for len(rest) > 0 {
+	for _, i := range places {
 		var line []byte
-		if line, rest, ok = nextLine(rest); !ok {
-			return invalid("metadata is cut short")
+		if line, rest, ok = bytes.Cut(rest, []byte{'\n'}); !ok {
+			return invalid("metadata ends before %.300q", d.entries[i].Name)
 		}
-		if at, err = d.line(line, at, level, key); err != nil {
+		if err := d.line(line, &d.entries[i]); err != nil {
 			return err
 		}
+	}
+	if len(rest) > 0 {
+		return invalid("metadata of what is not there: %.100q", rest)
 	}
 	return nil
 }
 
-func (d *metaDecoder) line(line []byte, from, level int, key [2]byte) (next int, err error) {
-	text, _, _ := bytes.Cut(line, []byte{' '})
-	name, err := unhex(string(text))
-	if err != nil {
-		return 0, err
-	}
-	i := d.find(name, from)
-	if i < 0 {
-		return 0, invalid("metadata names %.300q, which is not there or out of order", name)
-	}
-	e := &d.entries[i]
+func (d *metaDecoder) line(line []byte, e *Entry) error {
 	mode := GitMode(e.Mode)
 	full, err := parseMeta(line, e.Kind, mode)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	full.Blob, full.Tree = e.Blob, e.Tree
+	if full.Name != e.Name {
+		return invalid("metadata of %.300q where that of %.300q should be", full.Name, e.Name)
+	}
+	full.Name, full.Blob, full.Tree = e.Name, e.Blob, e.Tree
 	d.scratch = appendMeta(d.scratch[:0], &full)
-	if !bytes.Equal(d.scratch[:len(d.scratch)-1], line) || gitMode(&full) != mode || full.ID.IsZero() {
-		return 0, invalid("metadata of %.300q is not in its canonical form", name)
-	}
-	if k := partKey(name); level > 0 && (k[0] != key[0] || level > 1 && k[1] != key[1]) {
-		return 0, invalid("metadata of %.300q is in the wrong part", name)
+	if !bytes.Equal(d.scratch[:len(d.scratch)-1], line) || gitMode(&full) != mode {
+		return invalid("metadata of %.300q is not in its canonical form", e.Name)
 	}
 	*e = full
-	d.filled++
-	return i + 1, nil
-}
-
-// find looks for name at or behind from: at once where the metadata is whole,
-// else by binary search.
-func (d *metaDecoder) find(name string, from int) int {
-	if from < len(d.entries) && d.entries[from].Name == name {
-		return from
-	}
-	lo, hi := from, len(d.entries)
-	for lo < hi {
-		if mid := (lo + hi) / 2; d.entries[mid].Name < name {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	if lo < len(d.entries) && d.entries[lo].Name == name {
-		return lo
-	}
-	return -1
+	return nil
 }
