@@ -30,6 +30,7 @@ type Options struct {
 	Node    *node.Node
 	Journal *journal.Journal // the engine does not close it
 	Log     *slog.Logger
+	Env     func(string) string // the environment: where ssh finds keys, hosts and an agent; nil: os.Getenv
 
 	// Mounted says that a mount journals every change below the base
 	// directory, so that nothing needs to be scanned for.
@@ -66,6 +67,9 @@ type mountState struct {
 // Open opens, or makes, the store and index of every resource. Nothing runs
 // before Start.
 func Open(o Options) (*Engine, error) {
+	if o.Env == nil {
+		o.Env = os.Getenv
+	}
 	e := &Engine{o: o, log: o.Log}
 	for _, dir := range []string{"store", "index"} {
 		if err := os.MkdirAll(filepath.Join(o.State, dir), 0o700); err != nil {

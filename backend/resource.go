@@ -50,6 +50,7 @@ type resource struct {
 	scanning   bool
 	stale      bool // the disk is not at the head; catchUp brings it there
 	looks      looks
+	looked     int              // marks at the last look whether something is due
 	todo       []replica.Action // not done yet
 	nodes      map[string]bool  // that are connected, by fingerprint
 

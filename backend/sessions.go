@@ -28,9 +28,10 @@ const (
 // workers want sent. A node that is connected twice, since both sides dialed,
 // has one link in use; the others are spare.
 type sessions struct {
-	e    *Engine
-	self string // fingerprint of this node
-	log  *slog.Logger
+	e      *Engine
+	self   string // fingerprint of this node
+	log    *slog.Logger
+	dialer *peer.Dialer
 
 	started chan struct{} // closed once ctx is set
 	ctx     context.Context
@@ -74,6 +75,7 @@ func newSessions(e *Engine) (*sessions, error) {
 	}
 	s := &sessions{
 		e: e, self: object.Fingerprint(e.o.Node.Signer.PublicKey()), log: e.log, file: file,
+		dialer:  peer.NewDialer(e.o.Env, e.log),
 		started: make(chan struct{}), peers: map[string]*remote{}, links: map[string][]*link{},
 	}
 	var hosts []string

@@ -9,8 +9,13 @@ import (
 )
 
 const (
-	// burst is the longest that settling names put a commit off.
-	burst = time.Second
+	// burstTime is the longest that settling names put a commit off.
+	burstTime = time.Second
+	// burstMarks is how many marks make a burst.
+	burstMarks = 64
+	// share is the part of the worker's time that it spends on looking whether
+	// something is due: the more is marked, the longer a look takes.
+	share = 8
 	// firstRetry and lastRetry bound the pauses between looks at what could
 	// not be done: a file that is open for writing, a full disk.
 	firstRetry = 50 * time.Millisecond
@@ -20,54 +25,78 @@ const (
 // run is the worker: it commits what the journal marks, when it is due, and
 // does what the sync state machine says, until ctx ends.
 func (r *resource) run(ctx context.Context) error {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	pause := firstRetry
-	var retryAt time.Time
+	w := &schedule{timer: time.NewTimer(0), pause: firstRetry}
+	defer w.timer.Stop()
 	wake := r.journal.Wait(r.name)
 	for {
+		marked := wake
+		if w.resting {
+			marked = nil // the timer ends the rest
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case f := <-r.calls:
 			f()
-		case <-wake:
+		case <-marked:
 		case <-r.retry:
-			if retryAt.IsZero() {
-				retryAt = r.now().Add(pause)
-				pause = min(2*pause, lastRetry)
-			}
-		case <-timer.C:
+			w.failed(r.now())
+		case <-w.timer.C:
 		}
-		now := r.now()
-		if !retryAt.IsZero() && !now.Before(retryAt) {
-			retryAt = time.Time{}
-			r.lookAgain(ctx)
-		}
-		if r.wantScan && !r.scanning {
-			r.startScan(ctx)
-		}
-		next, err := r.commitDue(ctx, now)
-		if err != nil && ctx.Err() == nil {
-			r.report("", err)
-			r.retrySoon()
-		}
-		if err == nil && retryAt.IsZero() {
-			pause = firstRetry
-		}
-		r.drain(ctx)
-		r.publish()
-		timer.Reset(untilNext(now, next, retryAt))
+		r.turn(ctx, w)
 	}
 }
 
-func untilNext(now, a, b time.Time) time.Duration {
-	next := now.Add(time.Hour)
-	for _, t := range []time.Time{a, b} {
-		if !t.IsZero() && t.Before(next) {
-			next = t
-		}
+// schedule is when the worker looks again, and at what.
+type schedule struct {
+	timer   *time.Timer
+	retryAt time.Time // zero: nothing is to be retried
+	pause   time.Duration
+	resting bool // marks are not looked at before the timer ends
+}
+
+// failed puts the next look at what could not be done off, ever longer.
+func (w *schedule) failed(now time.Time) {
+	if w.retryAt.IsZero() {
+		w.retryAt = now.Add(w.pause)
+		w.pause = min(2*w.pause, lastRetry)
 	}
+}
+
+// turn does all that is due.
+func (r *resource) turn(ctx context.Context, w *schedule) {
+	start := r.now()
+	if !w.retryAt.IsZero() && !start.Before(w.retryAt) {
+		w.retryAt = time.Time{}
+		r.lookAgain(ctx)
+	}
+	if r.wantScan && !r.scanning {
+		r.startScan(ctx)
+	}
+	next, err := r.commitDue(ctx, start)
+	if err != nil && ctx.Err() == nil {
+		r.report("", err)
+		w.failed(start)
+	}
+	if err == nil && w.retryAt.IsZero() {
+		w.pause = firstRetry
+	}
+	r.drain(ctx)
+	r.publish()
+	now := r.now()
+	rest := time.Duration(0)
+	if r.looked > burstMarks {
+		rest = min(share*now.Sub(start), burstTime)
+	}
+	wait := max(untilNext(now, next, w.retryAt), rest)
+	if w.resting = rest > 0; w.resting {
+		wait = rest
+	}
+	w.timer.Reset(wait)
+}
+
+func untilNext(now, a, b time.Time) time.Duration {
+	next := earlier(now.Add(time.Hour), earlier(a, b))
 	return max(next.Sub(now), 0)
 }
 
@@ -91,6 +120,7 @@ func (r *resource) lookAgain(ctx context.Context) {
 // commitDue commits the marks that are due and returns when the next ones are.
 func (r *resource) commitDue(ctx context.Context, now time.Time) (time.Time, error) {
 	all := r.journal.Snapshot(r.name)
+	r.looked = len(all)
 	if len(all) == 0 {
 		return time.Time{}, nil
 	}
@@ -102,39 +132,30 @@ func (r *resource) commitDue(ctx context.Context, now time.Time) (time.Time, err
 	return next, err
 }
 
-// due picks the marks to commit now. A change of a file that has a history is
-// committed at once when its writer closes it or another is renamed over it;
-// new names, deletes and the rest settle first, so that what belongs together
-// becomes one commit. Renames take both their names along.
+// due picks the marks to commit now, and tells when to look again. A change of
+// a file that has a history is committed at once when its writer closes it or
+// another is renamed over it; new names, deletes and the rest settle first, so
+// that what belongs together becomes one commit. Renames take both their names
+// along. Many marks are a burst: it is committed as a whole when it pauses.
 func (r *resource) due(all []journal.Mark, now time.Time) (due []journal.Mark, next time.Time, err error) {
-	settle := r.conf.Settle
+	if len(all) > burstMarks {
+		return r.dueOfBurst(all, now)
+	}
 	urgent := false
 	settled := make([]bool, len(all))
 	err = r.index.View(func(tx *index.Tx) error {
 		for i, m := range all {
-			at := m.Last.Add(settle)
-			if limit := m.First.Add(burst); limit.Before(at) {
-				at = limit
+			if m.Busy || r.looks.waits(m.Path) {
+				continue // its end, or the next look at open files, takes it
 			}
-			if r.looks.waits(m.Path) {
-				continue // open for writing and looked at already: the retry takes it
+			at := earlier(m.Last.Add(r.conf.Settle), m.First.Add(burstTime))
+			settled[i] = m.Kinds.Has(journal.KindFound) || !now.Before(at)
+			if !settled[i] && (m.Kinds.Has(journal.KindClose) || m.Kinds.Has(journal.KindRename)) {
+				_, settled[i] = tx.Lookup(m.Path)
 			}
-			switch {
-			case m.Busy:
-			case m.Kinds.Has(journal.KindFound) || !now.Before(at):
-				settled[i] = true
-				urgent = true
-			case m.Kinds.Has(journal.KindClose) || m.Kinds.Has(journal.KindRename):
-				if _, tracked := tx.Lookup(m.Path); tracked {
-					settled[i] = true
-					urgent = true
-					continue
-				}
-				fallthrough
-			default:
-				if next.IsZero() || at.Before(next) {
-					next = at
-				}
+			urgent = urgent || settled[i]
+			if !settled[i] {
+				next = earlier(next, at)
 			}
 		}
 		return nil
@@ -148,6 +169,35 @@ func (r *resource) due(all []journal.Mark, now time.Time) (due []journal.Mark, n
 		}
 	}
 	return due, next, nil
+}
+
+func (r *resource) dueOfBurst(all []journal.Mark, now time.Time) (due []journal.Mark, next time.Time, err error) {
+	var first, last time.Time
+	for _, m := range all {
+		if m.Busy || r.looks.waits(m.Path) {
+			continue
+		}
+		due = append(due, m)
+		first = earlier(first, m.First)
+		if m.Last.After(last) {
+			last = m.Last
+		}
+	}
+	if len(due) == 0 {
+		return nil, time.Time{}, nil
+	}
+	if at := earlier(last.Add(r.conf.Settle), first.Add(burstTime)); now.Before(at) {
+		return nil, at, nil
+	}
+	return due, time.Time{}, nil
+}
+
+// earlier returns the earlier of two times; the zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // commitAll commits all there is to commit now, settled or not.
