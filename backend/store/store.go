@@ -59,6 +59,7 @@ type Store struct {
 }
 
 func newStore(dir string, d disk) *Store {
+	dir = filepath.Clean(dir)
 	s := &Store{dir: dir, disk: d, codec: &codec{}}
 	s.list.Store(&[]*pack{})
 	s.view = view{
