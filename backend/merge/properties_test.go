@@ -121,7 +121,7 @@ func checkAgain(t testing.TB, m *memory, merge mergeFunc, base object.TreeID, a,
 	if err != nil {
 		return err
 	}
-	if unitedOld(t, m, base, r.Tree, a.Tree, b.Tree) {
+	if unitedMoved(t, m, base, r.Tree, a.Tree, b.Tree) {
 		return nil
 	}
 	cover, err := a.Cover.Union(b.Cover)
@@ -138,29 +138,37 @@ func checkAgain(t testing.TB, m *memory, merge mergeFunc, base object.TreeID, a,
 	return nil
 }
 
-// unitedOld reports whether a new directory may have been united with one of
-// the base. What one side moved from the old to the new one then lies where
-// the base has it, so that against the old base it cannot be told from what
-// was never moved. (In use the base is never that old: it covers the merge.)
-func unitedOld(t testing.TB, m *memory, base, result object.TreeID, sides ...object.TreeID) bool {
-	dirs := func(tree object.TreeID) map[object.FileID]bool {
-		out := make(map[object.FileID]bool)
+// unitedMoved reports whether directories were united and something may have
+// been moved from or into them. What one side moved from the old to the new one
+// then lies where the base has it, so that against the old base it cannot be
+// told from what was never moved; what both moved into their new ones lay apart
+// and now does not. (In use no base is that old: it covers the merge.)
+func unitedMoved(t testing.TB, m *memory, base, result object.TreeID, sides ...object.TreeID) bool {
+	ids := func(tree object.TreeID) (dirs map[object.FileID]bool, links int) {
+		dirs, files := make(map[object.FileID]bool), make(map[object.FileID]bool)
 		m.walk(t, tree, "", func(_ string, e *object.Entry) {
 			if e.Kind == object.Dir {
-				out[e.ID] = true
+				dirs[e.ID] = true
+				return
 			}
+			if files[e.ID] {
+				links++
+			}
+			files[e.ID] = true
 		})
-		return out
+		return dirs, links
 	}
-	old, now := dirs(base), dirs(result)
+	old, links := ids(base)
+	now, _ := ids(result)
+	united := false
 	for _, side := range sides {
-		for id := range dirs(side) {
-			if len(old) > 0 && !old[id] && !now[id] {
-				return true
-			}
+		dirs, n := ids(side)
+		links += n
+		for id := range dirs {
+			united = united || !old[id] && !now[id]
 		}
 	}
-	return false
+	return united && (len(old) > 0 || links > 0)
 }
 
 // checkContent: under KeepBoth, content that the base does not have is in the

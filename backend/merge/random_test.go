@@ -199,7 +199,7 @@ func (w *writer) exchange(a place) {
 }
 
 // randomTriple is a tree and what two writers made of it.
-func randomTriple(t testing.TB, m *memory, seed uint64) (base object.TreeID, a, b Side) {
+func randomTriple(t testing.TB, m *memory, seed uint64, spoil func(w *writer)) (base object.TreeID, a, b Side) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 1))
 	tree := &branch{kids: map[string]*branch{}}
@@ -207,6 +207,9 @@ func randomTriple(t testing.TB, m *memory, seed uint64) (base object.TreeID, a, 
 		w := &writer{rng: rng, name: name, tree: from.clone()}
 		for range steps {
 			w.step()
+		}
+		if spoil != nil {
+			spoil(w)
 		}
 		return w.tree
 	}
@@ -231,16 +234,62 @@ func soak(t testing.TB) time.Duration {
 	return d
 }
 
-func TestRandomTrees(t *testing.T) {
-	first := rand.Uint64()
-	rounds := 2000
-	end := time.Now().Add(soak(t))
+// seeds calls fn with many seeds, from a random one on.
+func seeds(t *testing.T, rounds uint64, fn func(seed uint64) error) {
+	t.Helper()
+	first, end := rand.Uint64(), time.Now().Add(soak(t))
 	t.Logf("seeds from %d", first)
-	for i := 0; i < rounds || time.Now().Before(end); i++ {
+	for i := uint64(0); i < rounds || time.Now().Before(end); i++ {
+		if err := fn(first + i); err != nil {
+			t.Fatalf("seed %d: %v", first+i, err)
+		}
+	}
+}
+
+func TestRandomTrees(t *testing.T) {
+	seeds(t, 2000, func(seed uint64) error {
 		m := newMemory()
-		base, a, b := randomTriple(t, m, first+uint64(i))
-		if err := checkAll(t, m, realMerge, base, a, b); err != nil {
-			t.Fatalf("seed %d: %v", first+uint64(i), err)
+		base, a, b := randomTriple(t, m, seed, nil)
+		return checkAll(t, m, realMerge, base, a, b)
+	})
+}
+
+// TestMalformedTrees: trees that give one FileID to several directories, even
+// to one and what lies in it, or to files that differ, still merge to a tree
+// with proper names, either way round.
+func TestMalformedTrees(t *testing.T) {
+	seeds(t, 1000, func(seed uint64) error {
+		m := newMemory()
+		base, a, b := randomTriple(t, m, seed, (*writer).spoil)
+		if err := checkSymmetric(t, m, realMerge, base, a, b); err != nil {
+			return err
+		}
+		r, err := realMerge(m, base, a, b)
+		if err != nil {
+			return err
+		}
+		return validNames(t, m, r.Tree)
+	})
+}
+
+// spoil copies entries with their FileIDs.
+func (w *writer) spoil() {
+	for range w.rng.IntN(4) {
+		from := pickOne(w.rng, w.tree.places())
+		to, ok := w.free()
+		if !ok || from.dir == nil {
+			continue
+		}
+		c := from.at().clone()
+		c.Mode ^= uint32(w.rng.IntN(2))
+		if c.Kind == object.Symlink {
+			c.Mode = 0
+		}
+		to.dir.kids[to.name] = c
+		for _, p := range c.places() {
+			if w.rng.IntN(3) == 0 {
+				delete(p.dir.kids, p.name)
+			}
 		}
 	}
 }

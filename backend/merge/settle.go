@@ -135,8 +135,8 @@ func split(refs []*ref) (dirs, files []*ref) {
 func (s *settler) promote(e *object.Entry) {
 	k := keyOf(e)
 	n := s.m.node(k)
-	if len(n.refs) > 0 && !sameNode(&n.entry, ptr(strip(e))) {
-		n = s.m.node(key{derive("split", k.id, string(s.dir[:]), e.Name), k.dir})
+	for own := strip(e); len(n.refs) > 0 && (k.dir || !sameNode(&n.entry, &own)); n = s.m.node(k) {
+		k.id = derive("split", k.id, string(s.dir[:]), e.Name)
 	}
 	at := spot{slot{s.dir, e.Name}, e}
 	if len(n.refs) == 0 {
@@ -147,8 +147,6 @@ func (s *settler) promote(e *object.Entry) {
 	s.content.facts[e.Name] |= promoted
 	s.names[e.Name] = append(s.names[e.Name], n.add(at.slot, e.Conflict))
 }
-
-func ptr[T any](v T) *T { return &v }
 
 // compareRoots orders those that could be united: first what the base knew,
 // then the lower id.
