@@ -82,7 +82,9 @@ func (r *Replica) Merged(ours, theirs, merge object.CommitID, cover object.Cover
 }
 
 // Failed says that the Merge or Adopt of a head could not be done, for good:
-// the head is dropped until a peer sends it again.
+// the head is dropped until it is received again. Peers that sent it take it to
+// be here; they send it again after they connected anew, or with their next
+// commit.
 func (r *Replica) Failed(id object.CommitID) []Action {
 	if r.merging == id {
 		r.merging = object.CommitID{}
