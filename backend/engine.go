@@ -108,6 +108,19 @@ func (e *Engine) Trees() []ResourceTree {
 	return out
 }
 
+// repaired lets the journal go of its damaged segments once every resource was
+// scanned.
+func (e *Engine) repaired(ctx context.Context) error {
+	if !e.o.Journal.Recovery().Damaged {
+		return nil
+	}
+	if err := e.sessions.awaitReady(ctx); err != nil {
+		return nil // the next start scans again
+	}
+	e.log.Warn("the journal was damaged; all was scanned", "problem", e.o.Journal.Recovery().Problem)
+	return e.o.Journal.Repaired()
+}
+
 // SetMounted tells how the mirror is mounted, for Status, and whom to tell of
 // changes made below the mount.
 func (e *Engine) SetMounted(passthrough bool, n tree.Notifier) {
@@ -128,6 +141,7 @@ func (e *Engine) Start() {
 		e.group.Go(func() error { return r.run(ctx) })
 	}
 	e.group.Go(func() error { return e.sessions.run(ctx) })
+	e.group.Go(func() error { return e.repaired(ctx) })
 }
 
 // Close commits what is journaled (until ctx ends), then stops everything and

@@ -56,6 +56,7 @@ type resource struct {
 
 	acceptDeletes bool // that a scan held back
 	background    sync.WaitGroup
+	tidying       atomic.Bool
 
 	calls chan func()
 	retry chan struct{}

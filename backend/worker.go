@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/silvermirror/smfs/backend/index"
@@ -13,6 +14,8 @@ const (
 	burstTime = time.Second
 	// burstMarks is how many marks make a burst.
 	burstMarks = 64
+	// maxPacks is how many packs a store may have before they are merged.
+	maxPacks = 16
 	// share is the part of the worker's time that it spends on looking whether
 	// something is due: the more is marked, the longer a look takes.
 	share = 8
@@ -28,6 +31,7 @@ func (r *resource) run(ctx context.Context) error {
 	w := &schedule{timer: time.NewTimer(0), pause: firstRetry}
 	defer w.timer.Stop()
 	wake := r.journal.Wait(r.name)
+	r.begin(ctx, w)
 	for {
 		marked := wake
 		if w.resting {
@@ -44,6 +48,21 @@ func (r *resource) run(ctx context.Context) error {
 		case <-w.timer.C:
 		}
 		r.turn(ctx, w)
+	}
+}
+
+// begin brings the disk to the head, should a crash have come between, and
+// commits what the journal knows. What else has changed the scan finds.
+func (r *resource) begin(ctx context.Context, w *schedule) {
+	err := r.catchUp(ctx)
+	if !r.wantScan {
+		err = errors.Join(err, r.commitAll(ctx))
+		r.drain(ctx)
+		r.readyOnce.Do(func() { close(r.ready) })
+	}
+	if err != nil && ctx.Err() == nil {
+		r.report("", err)
+		w.failed(r.now())
 	}
 }
 
@@ -83,6 +102,7 @@ func (r *resource) turn(ctx context.Context, w *schedule) {
 	}
 	r.drain(ctx)
 	r.publish()
+	r.tidy(ctx)
 	now := r.now()
 	rest := time.Duration(0)
 	if r.looked > burstMarks {
@@ -98,6 +118,19 @@ func (r *resource) turn(ctx context.Context, w *schedule) {
 func untilNext(now, a, b time.Time) time.Duration {
 	next := earlier(now.Add(time.Hour), earlier(a, b))
 	return max(next.Sub(now), 0)
+}
+
+// tidy merges small packs beside the worker once there are many.
+func (r *resource) tidy(ctx context.Context) {
+	if r.store.PackCount() <= maxPacks || r.tidying.Swap(true) {
+		return
+	}
+	r.background.Go(func() {
+		defer r.tidying.Store(false)
+		if err := r.store.Consolidate(ctx); err != nil && ctx.Err() == nil {
+			r.report("", err)
+		}
+	})
 }
 
 // lookAgain retries what waits for something outside the engine.
