@@ -34,21 +34,21 @@ func exchange(c *watched, hello []byte) (Hello, error) {
 }
 
 // both writes and reads at the same time, for a connection without a buffer.
-// Where reading fails the writing may never end by itself.
+// Where reading fails the writing may never end by itself. A write that fails
+// is not the news: what the peer said before it went, or that it has gone, is
+// what the next read tells.
 func both(c *watched, out []byte, read func() error) error {
-	written := make(chan error, 1)
+	written := make(chan struct{})
 	go func() {
-		_, err := c.Write(out)
-		written <- err
+		defer close(written)
+		c.Write(out)
 	}()
 	err := read()
 	if err != nil {
 		err = c.explain(err)
 		c.Close()
 	}
-	if failed := <-written; err == nil {
-		return failed
-	}
+	<-written
 	return err
 }
 

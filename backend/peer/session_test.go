@@ -428,7 +428,7 @@ func TestAbortFromHandler(t *testing.T) {
 	why := errors.New("we do not like you")
 	a, b := pair(t, false, nil, &handler{push: func(_ context.Context, s *Session, _ Push, _ io.Reader) error {
 		s.Abort(why)
-		return nil
+		return why
 	}})
 	if err := a.Push(context.Background(), Push{Resource: "docs", Head: commitID("h")}, writes(nil)); err == nil {
 		t.Error("push through an aborted session succeeded")

@@ -225,7 +225,7 @@ func (l *listener) close() {
 	l.mu.Lock()
 	l.closed = true
 	for cmd := range l.live {
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}
 	l.mu.Unlock()
 	l.tasks.Wait()
