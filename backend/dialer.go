@@ -110,9 +110,13 @@ func (s *sessions) agree(ctx context.Context, l *link, unite bool) error {
 }
 
 func (s *sessions) askToShare(ctx context.Context, l *link, r *resource, ours peer.Identity, name string, unite bool) error {
+	l.share(r, name) // before the peer answers: it announces at once
 	got, err := l.session.Join(ctx, peer.Join{Resource: name, IDs: ours.IDs, Empty: ours.Empty, Unite: unite})
 	if err == nil {
 		_, err = r.negotiate(ctx, peer.Identity{IDs: got.IDs, Empty: got.Empty}, unite)
+	}
+	if err != nil {
+		l.unshare(r)
 	}
 	if errors.Is(err, &peer.Refusal{Code: peer.NotShared}) {
 		return WithHint(fmt.Errorf("%w: %s holds files on both sides that were never one mirror", ErrRefused, r.name), "to unite them, keeping all files of both, remove the peer and add it again with --join")
@@ -120,7 +124,6 @@ func (s *sessions) askToShare(ctx context.Context, l *link, r *resource, ours pe
 	if err != nil {
 		return fmt.Errorf("share %s: %w", r.name, err)
 	}
-	l.share(r, name)
 	return nil
 }
 

@@ -35,6 +35,9 @@ func (l *link) OnAnnounce(ctx context.Context, _ *peer.Session, a peer.Announce)
 	if err != nil {
 		return err
 	}
+	l.mu.Lock()
+	l.latest[r] = a
+	l.mu.Unlock()
 	r.post(ctx, func() {
 		r.act(r.replica.Announced(replica.Peer(l.node), a.Head, a.Cover))
 		r.changed()

@@ -62,8 +62,9 @@ type link struct {
 	node, name string
 	session    *peer.Session
 
-	mu     sync.Mutex // guards theirs and queue
+	mu     sync.Mutex // guards what follows; innermost
 	theirs map[*resource]string
+	latest map[*resource]peer.Announce // what the node last announced
 	queue  map[*resource]peer.Announce // what is to be announced, the newest of each
 	send   chan struct{}
 }
@@ -166,7 +167,7 @@ func (e *Engine) Session(ctx context.Context, stream io.ReadWriteCloser) error {
 
 // open greets a peer.
 func (s *sessions) open(ctx context.Context, stream io.ReadWriteCloser, o peer.Options) (*link, error) {
-	l := &link{s: s, theirs: map[*resource]string{}, queue: map[*resource]peer.Announce{}, send: make(chan struct{}, 1)}
+	l := &link{s: s, theirs: map[*resource]string{}, latest: map[*resource]peer.Announce{}, queue: map[*resource]peer.Announce{}, send: make(chan struct{}, 1)}
 	o.Hello, o.Handler, o.Log = s.hello(), l, s.log
 	session, err := peer.Open(ctx, stream, o)
 	if err != nil {
@@ -351,6 +352,12 @@ func (l *link) share(r *resource, name string) {
 	l.theirs[r] = name
 }
 
+func (l *link) unshare(r *resource) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.theirs, r)
+}
+
 func (l *link) nameOf(r *resource) (string, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -369,18 +376,21 @@ func (l *link) shared() map[*resource]string {
 	return out
 }
 
-// state is what the node last said of a resource as a whole.
-func (l *link) state(r *resource) (peer.Resource, bool) {
-	name, ok := l.nameOf(r)
-	if !ok {
-		return peer.Resource{}, false
+// state is what the node last said it has applied of a resource.
+func (l *link) state(r *resource) (peer.Announce, bool) {
+	l.mu.Lock()
+	name, ok := l.theirs[r]
+	a, announced := l.latest[r]
+	l.mu.Unlock()
+	if announced || !ok {
+		return a, ok
 	}
 	for _, d := range l.session.PeerHello().Resources {
 		if d.Name == name {
-			return d, true
+			return peer.Announce{Resource: name, Head: d.Head, Cover: d.Cover}, true
 		}
 	}
-	return peer.Resource{}, false
+	return peer.Announce{}, false
 }
 
 // announce has the link tell the node what is applied here.

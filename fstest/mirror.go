@@ -76,17 +76,17 @@ func NewMirror(t testing.TB, p Program, name string) *Mirror {
 	return m
 }
 
-// end takes the mirror down, gently or not.
+// end takes the mirror down, gently or not, and shows its log if the test has
+// failed.
 func (m *Mirror) end() {
+	if _, err := m.Try("umount", m.Dir, "--lazy"); err != nil {
+		m.Kill()
+		unix.Unmount(m.Dir, unix.MNT_DETACH)
+	}
 	if m.t.Failed() {
 		log, _ := os.ReadFile(filepath.Join(m.Dir, ".silvermirror", "smfs.log"))
 		m.t.Logf("log of %s:\n%s", m.Dir, log)
 	}
-	if _, err := m.Try("umount", m.Dir, "--lazy"); err == nil {
-		return
-	}
-	m.Kill()
-	unix.Unmount(m.Dir, unix.MNT_DETACH)
 }
 
 // Path is the path of a file of the mirror.
