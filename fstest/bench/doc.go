@@ -1,0 +1,3 @@
+// Package bench measures smfs beside its peers. Nothing here runs in CI: `make
+// bench` does.
+package bench
