@@ -17,7 +17,12 @@ import (
 // A link is the peer.Handler of its session. What a peer calls a resource is
 // our name for it; only shared ones are served.
 
-func (l *link) sharedResource(name string) (*resource, error) {
+// sharedResource is what the peer calls name. It waits until the link takes
+// part: a peer that is done with the greeting may call before this side is.
+func (l *link) sharedResource(ctx context.Context, name string) (*resource, error) {
+	if err := l.awaitServing(ctx); err != nil {
+		return nil, err
+	}
 	if r := l.s.e.resource(name); r != nil {
 		if _, ok := l.nameOf(r); ok {
 			return r, nil
@@ -26,12 +31,21 @@ func (l *link) sharedResource(name string) (*resource, error) {
 	return nil, &peer.Refusal{Code: peer.UnknownResource, Resource: name}
 }
 
+func (l *link) awaitServing(ctx context.Context) error {
+	select {
+	case <-l.serving:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // OnHello takes the peer's new description of itself.
 func (l *link) OnHello(context.Context, *peer.Session, peer.Hello) error { return nil }
 
 // OnAnnounce takes what is applied at the peer.
 func (l *link) OnAnnounce(ctx context.Context, _ *peer.Session, a peer.Announce) error {
-	r, err := l.sharedResource(a.Resource)
+	r, err := l.sharedResource(ctx, a.Resource)
 	if err != nil {
 		return err
 	}
@@ -48,7 +62,7 @@ func (l *link) OnAnnounce(ctx context.Context, _ *peer.Session, a peer.Announce)
 // OnPush takes commits. It returns once they are durable here; adopting them is
 // the worker's.
 func (l *link) OnPush(ctx context.Context, _ *peer.Session, p peer.Push, pack io.Reader) error {
-	r, err := l.sharedResource(p.Resource)
+	r, err := l.sharedResource(ctx, p.Resource)
 	if err != nil {
 		return err
 	}
@@ -70,7 +84,7 @@ func (l *link) OnPush(ctx context.Context, _ *peer.Session, p peer.Push, pack io
 
 // OnFetch sends commits that the peer asks for.
 func (l *link) OnFetch(ctx context.Context, _ *peer.Session, f peer.Fetch, w io.Writer) error {
-	r, err := l.sharedResource(f.Resource)
+	r, err := l.sharedResource(ctx, f.Resource)
 	if err != nil {
 		return err
 	}
@@ -84,6 +98,9 @@ func (l *link) OnFetch(ctx context.Context, _ *peer.Session, f peer.Fetch, w io.
 
 // OnJoin shares a resource with the peer, if that can be.
 func (l *link) OnJoin(ctx context.Context, _ *peer.Session, j peer.Join) (peer.Joined, error) {
+	if err := l.awaitServing(ctx); err != nil {
+		return peer.Joined{}, err
+	}
 	r := l.s.e.resource(j.Resource)
 	if r == nil {
 		return peer.Joined{}, &peer.Refusal{Code: peer.UnknownResource, Resource: j.Resource}

@@ -61,6 +61,7 @@ type link struct {
 	s          *sessions
 	node, name string
 	session    *peer.Session
+	serving    chan struct{} // closed once the link takes part: what is shared is settled
 
 	mu     sync.Mutex // guards what follows; innermost
 	theirs map[*resource]string
@@ -167,7 +168,7 @@ func (e *Engine) Session(ctx context.Context, stream io.ReadWriteCloser) error {
 
 // open greets a peer.
 func (s *sessions) open(ctx context.Context, stream io.ReadWriteCloser, o peer.Options) (*link, error) {
-	l := &link{s: s, theirs: map[*resource]string{}, latest: map[*resource]peer.Announce{}, queue: map[*resource]peer.Announce{}, send: make(chan struct{}, 1)}
+	l := &link{s: s, theirs: map[*resource]string{}, latest: map[*resource]peer.Announce{}, queue: map[*resource]peer.Announce{}, send: make(chan struct{}, 1), serving: make(chan struct{})}
 	o.Hello, o.Handler, o.Log = s.hello(), l, s.log
 	session, err := peer.Open(ctx, stream, o)
 	if err != nil {
@@ -195,6 +196,7 @@ func (s *sessions) serve(ctx context.Context, l *link) error {
 	for r := range l.shared() {
 		s.connect(l, r)
 	}
+	close(l.serving)
 	s.e.changed()
 	select {
 	case <-l.session.Done():
