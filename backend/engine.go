@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -281,119 +280,6 @@ func (e *Engine) Log(ctx context.Context, o LogOptions, fn func(Version) error) 
 		return fmt.Errorf("%w: %q has no history; it was never committed", ErrNotFound, o.Path)
 	}
 	return nil
-}
-
-// Wait returns once what was written before the call is committed, and with
-// Mirrored once every reachable peer has applied it.
-func (e *Engine) Wait(ctx context.Context, o WaitOptions) error {
-	if o.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.Timeout)
-		defer cancel()
-	}
-	for _, r := range e.resources {
-		if err := r.waitCommitted(ctx); err != nil {
-			return waitError(ctx, err, r.name+" is not committed yet", "smfs status shows what is pending; a file that is open for writing is committed when it is closed")
-		}
-	}
-	if !o.Mirrored {
-		return nil
-	}
-	return e.sessions.waitMirrored(ctx)
-}
-
-func waitError(ctx context.Context, err error, what, hint string) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return WithHint(fmt.Errorf("%w: %s", ErrTimeout, what), hint)
-	}
-	return err
-}
-
-// waitCommitted returns once all that is marked at the call is committed.
-func (r *resource) waitCommitted(ctx context.Context) error {
-	select {
-	case <-r.ready:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	var upTo uint64
-	if err := r.do(ctx, func() error {
-		if !r.watched {
-			if err := r.refresh(ctx); err != nil {
-				return err
-			}
-		}
-		for _, m := range r.journal.Snapshot(r.name) {
-			upTo = max(upTo, m.Gen)
-		}
-		return nil
-	}); err != nil {
-		return err
-	}
-	events, stop := r.watch()
-	defer stop()
-	for {
-		var left int
-		if err := r.do(ctx, func() error {
-			err := r.commitAll(ctx)
-			for _, m := range r.journal.Snapshot(r.name) {
-				if m.Gen <= upTo && !r.looks.settled(m.Path) {
-					left++
-				}
-			}
-			return err
-		}); err != nil {
-			return err
-		}
-		if left == 0 {
-			return nil
-		}
-		select {
-		case <-events:
-		case <-time.After(firstRetry):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// Sync commits, then exchanges with the peers.
-func (e *Engine) Sync(ctx context.Context, o SyncOptions) (*SyncReport, error) {
-	list := e.resources
-	if len(o.Resources) > 0 {
-		list = nil
-		for _, name := range o.Resources {
-			r := e.resource(name)
-			if r == nil {
-				return nil, fmt.Errorf("%w: no resource %q in %s", ErrNotFound, name, e.o.Config.File)
-			}
-			list = append(list, r)
-		}
-	}
-	out := &SyncReport{}
-	for _, r := range list {
-		before, _ := r.headNow()
-		if err := r.do(ctx, func() error {
-			r.clearProblems()
-			r.acceptDeletes = o.AcceptDeletes
-			return r.rescan(ctx)
-		}); err != nil {
-			return nil, err
-		}
-		if after, _ := r.headNow(); after != before {
-			out.Committed++
-		}
-	}
-	err := e.sessions.syncNow(ctx, list, o.Hosts)
-	out.Peers = e.sessions.status()
-	for _, r := range list {
-		rs, serr := r.status()
-		if serr != nil {
-			return out, errors.Join(err, serr)
-		}
-		out.Resources = append(out.Resources, rs)
-	}
-	return out, err
 }
 
 var random = rand.Reader
