@@ -1,4 +1,40 @@
-// Package backend is the mirror engine: it commits what the journal says
-// changed, keeps sessions with peers, merges their heads and applies the
-// result to the backing directories.
+// Package backend is the mirror engine. It commits what the journal says has
+// changed, keeps sessions with peers, merges their heads with ours, and brings
+// the backing directories to the result.
+//
+// # Terms
+//
+// A resource is one mirrored directory with its own store, index and sync
+// state. Its head is the commit that stands for what it should show; the index
+// says what is on disk. Where a remote version cannot be applied yet, since the
+// file was edited or is open, the name waits: the head has the new version, the
+// index the old one. A node is another engine; a link is a session with one; a
+// peer is a node that is configured.
+//
+// # The flow
+//
+//	journal marks ─> worker ─> observe ─> identity ─> commit ─> replica ─> link ─> peer
+//	peer ─> link ─> ingest ─> worker ─> replica ─> merge ─> apply ─> fs/tree
+//
+// Each resource has one worker goroutine, which alone changes its head, index,
+// sync state and directory (worker.go); everything else asks it (resource.do).
+// Packs are received, verified and sent beside it.
+//
+//   - observe.go looks at the marked names until it has a consistent picture,
+//     identity.go says which file is which, commit.go writes the commit
+//   - ingest.go believes nothing of what a peer sends, integrate.go adopts or
+//     merges, apply.go changes the disk by compare-and-swap, waiting.go knows
+//     what had to wait
+//   - scan.go finds what no journal has seen
+//   - history.go, restore.go, tagging.go, status.go, wait.go are the API's
+//
+// # What survives a crash
+//
+// A commit is durable in the store before the journal lets its marks go, and a
+// head before the disk is brought to it. The index follows both; where a crash
+// came between, the worker begins by comparing what the index was brought to
+// with the head (catchUp). Steps that were done are found done.
+//
+// Read next: package replica for when heads are merged, package merge for how,
+// fs/tree for what compare-and-swap means on a directory.
 package backend
