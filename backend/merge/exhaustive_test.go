@@ -89,7 +89,7 @@ func TestSmallWorld(t *testing.T) {
 				return
 			}
 			w := newSmallWorld(t, id)
-			seeds(t, 1500, func(seed uint64) error {
+			seeds(t, 800, func(seed uint64) error {
 				rng := rand.New(rand.NewPCG(seed, 1))
 				base, a, b := w.triple(rng.IntN(smallTrees), rng.IntN(smallTrees), rng.IntN(smallTrees))
 				return checkAll(t, w.m, realMerge, base, a, b)

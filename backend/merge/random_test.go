@@ -247,7 +247,7 @@ func seeds(t *testing.T, rounds uint64, fn func(seed uint64) error) {
 }
 
 func TestRandomTrees(t *testing.T) {
-	seeds(t, 2000, func(seed uint64) error {
+	seeds(t, 1200, func(seed uint64) error {
 		m := newMemory()
 		base, a, b := randomTriple(t, m, seed, nil)
 		return checkAll(t, m, realMerge, base, a, b)
@@ -258,7 +258,7 @@ func TestRandomTrees(t *testing.T) {
 // to one and what lies in it, or to files that differ, still merge to a tree
 // with proper names, either way round.
 func TestMalformedTrees(t *testing.T) {
-	seeds(t, 1000, func(seed uint64) error {
+	seeds(t, 600, func(seed uint64) error {
 		m := newMemory()
 		base, a, b := randomTriple(t, m, seed, (*writer).spoil)
 		if err := checkSymmetric(t, m, realMerge, base, a, b); err != nil {

@@ -84,7 +84,7 @@ func TestSimulation(t *testing.T) {
 	first := rand.Uint64()
 	t.Logf("seeds from %d", first)
 	end := time.Now().Add(soak(t))
-	for i := uint64(0); i < 400 || time.Now().Before(end); i++ {
+	for i := uint64(0); i < 200 || time.Now().Before(end); i++ {
 		if err := live(newWorld(), first+i, nil); err != nil {
 			t.Fatalf("seed %d: %v", first+i, err)
 		}
