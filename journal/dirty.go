@@ -3,6 +3,8 @@ package journal
 // dirtySet holds the marks of one resource: a trie of names, whose marked
 // nodes are also in a list ordered by node.rec. The journal's mutex guards it.
 type dirtySet struct {
+	resource string
+
 	root    node
 	ends    node // the list's ends: ends.next has the lowest rec
 	count   int  // marks
@@ -11,8 +13,8 @@ type dirtySet struct {
 	wake    chan struct{}
 }
 
-func newDirtySet() *dirtySet {
-	d := &dirtySet{wake: make(chan struct{}, 1)}
+func newDirtySet(resource string) *dirtySet {
+	d := &dirtySet{resource: resource, wake: make(chan struct{}, 1)}
 	d.ends.prev, d.ends.next = &d.ends, &d.ends
 	return d
 }
@@ -93,6 +95,12 @@ func (d *dirtySet) clear(n *node) {
 	for !n.marked && len(n.kids) == 0 && n.parent != nil {
 		delete(n.parent.kids, n.name)
 		n = n.parent
+	}
+}
+
+func (d *dirtySet) clearAll(marks []*node) {
+	for _, n := range marks {
+		d.clear(n)
 	}
 }
 

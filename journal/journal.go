@@ -120,7 +120,7 @@ func (j *Journal) Repaired() error {
 func (j *Journal) set(resource string) *dirtySet {
 	d := j.sets[resource]
 	if d == nil {
-		d = newDirtySet()
+		d = newDirtySet(resource)
 		j.sets[resource] = d
 	}
 	return d

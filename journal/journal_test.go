@@ -160,9 +160,31 @@ func TestRenameOfFlight(t *testing.T) {
 	wantMarks(t, j, "a/g b/g")
 }
 
+// TestEndMoved moves a directory back and forth: what is left behind is not
+// marked twice, unless something is in flight there.
+func TestEndMoved(t *testing.T) {
+	j := mustOpen(t, newSimFiles(nil))
+	begin(t, j, Record{Kind: KindWrite, Path: "a/f"}).End(nil)
+	for range 40 {
+		begin(t, j, Record{Kind: KindRename, Path: "a", To: "b/x"}).EndMoved()
+		begin(t, j, Record{Kind: KindRename, Path: "b", To: "a/y"}).EndMoved()
+		begin(t, j, Record{Kind: KindRename, Path: "a/y/x", To: "b"}).EndMoved()
+		begin(t, j, Record{Kind: KindRename, Path: "b", To: "a"}).EndMoved()
+	}
+	const want = "a a/f a/y a/y/x b"
+	wantMarks(t, j, want)
+	wantMarks(t, mustOpen(t, j.files.(*simFiles).restart(false)), want)
+	flying := begin(t, j, Record{Kind: KindCreate, Path: "a/g"})
+	begin(t, j, Record{Kind: KindRename, Path: "a", To: "c"}).EndMoved()
+	if got := list(j); !strings.Contains(got, "a/g* ") || !strings.Contains(got, "c/g* ") {
+		t.Fatalf("marks are %q", got)
+	}
+	flying.End(nil)
+}
+
 // TestOrder restates marks out of order, as a journal mixed from two would.
 func TestOrder(t *testing.T) {
-	d := newDirtySet()
+	d := newDirtySet("r")
 	for i, rec := range []uint64{5, 3, 9, 3, 0, 7} {
 		d.touch(d.root.walk(fmt.Sprint(i), true), mark{rec: rec})
 	}

@@ -25,13 +25,14 @@ const (
 	KindFound                      // a scan found the path changed, created or (after a complete scan) gone
 	KindCheckpoint                 // written by the journal itself: a mark that was alive then
 
-	kindClear // marks of Resource whose record lies below aux are committed
-	kindBase  // a checkpoint is complete: records below aux matter no more
-	kindEnd   // one above the last kind
+	kindClear  // marks of Resource whose record lies below aux are committed
+	kindBase   // a checkpoint is complete: records below aux matter no more
+	kindVacate // the rename with number aux has moved all that was below Path
+	kindEnd    // one above the last kind
 )
 
 var kindNames = [kindEnd]string{"", "create", "mkdir", "symlink", "link", "unlink", "rmdir", "rename",
-	"open", "close", "attr", "xattr", "write", "found", "checkpoint", "clear", "base"}
+	"open", "close", "attr", "xattr", "write", "found", "checkpoint", "clear", "base", "vacate"}
 
 // String names the kind as logs show it.
 func (k Kind) String() string {

@@ -118,6 +118,21 @@ func (n *node) generation() uint64 {
 	return gen
 }
 
+// older appends the marks strictly below n that only records below seq bring
+// back. It reports whether nothing there is in flight.
+func (n *node) older(seq uint64, to []*node) (marks []*node, free bool) {
+	free = true
+	for _, k := range n.kids {
+		if k.marked && k.rec < seq {
+			to = append(to, k)
+		}
+		var kidFree bool
+		to, kidFree = k.older(seq, to)
+		free = free && kidFree && k.holds == nil
+	}
+	return to, free
+}
+
 // drop removes h from its node.
 func (h *hold) drop() {
 	for at := &h.node.holds; *at != nil; at = &(*at).next {

@@ -9,7 +9,8 @@ type Op struct {
 	set   *dirtySet
 	move  bool // what lies below its names moves
 	ended bool
-	used  int // of few
+	seq   uint64 // of its record
+	used  int    // of few
 	few   [2]hold
 	more  []*hold
 }
@@ -54,6 +55,7 @@ func (j *Journal) begin(op *Op, r *Record) error {
 			op.hold(to)
 		}
 	}
+	op.seq = j.recs[0].Seq
 	if op.move {
 		op.set.moving++
 	}
@@ -67,6 +69,41 @@ func (j *Journal) begin(op *Op, r *Record) error {
 func (op *Op) End(err error) {
 	op.j.mu.Lock()
 	defer op.j.mu.Unlock()
+	op.end()
+}
+
+// EndMoved is End for a rename that has succeeded and was no exchange: nothing
+// is left at Path, so the marks below it, which To has as well, go. It must be
+// called before other operations can use the names, as a handler does before
+// it replies. End in its place loses nothing, but where directories move back
+// and forth faster than they are committed, marks multiply.
+func (op *Op) EndMoved() {
+	op.j.mu.Lock()
+	defer op.j.mu.Unlock()
+	if op.ended {
+		return
+	}
+	if op.move && op.set.moving == 1 {
+		op.vacate()
+	}
+	op.end()
+}
+
+// vacate drops the marks below the rename's first name, unless something is in
+// flight there.
+func (op *Op) vacate() {
+	from := op.few[0].node
+	marks, free := from.older(op.seq, nil)
+	if !free || len(marks) == 0 {
+		return
+	}
+	r := Record{Kind: kindVacate, Time: time.Now(), Resource: op.set.resource, Path: from.path(), aux: op.seq}
+	_ = op.j.write([]Record{r}) // without it the marks come back after a restart
+	op.set.clearAll(marks)
+}
+
+// end is End under the mutex.
+func (op *Op) end() {
 	if op.ended {
 		return
 	}

@@ -31,8 +31,9 @@ type Record struct {
 	To       string  // second path of KindRename and KindLink
 	Actor    Actor
 
-	// aux is the KindSet of a KindCheckpoint record, and the sequence number
-	// that everything dropped lies below in kindClear and kindBase records.
+	// aux is the KindSet of a KindCheckpoint record, and in kindClear,
+	// kindBase and kindVacate records the number that the records of all
+	// dropped marks lie below.
 	aux uint64
 }
 

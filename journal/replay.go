@@ -149,6 +149,12 @@ func (p *replayer) record(r *Record) {
 		}
 		p.base = max(p.base, r.aux)
 		j.recovery.Replayed = 0
+	case kindVacate:
+		d := j.set(r.Resource)
+		if n := d.root.walk(r.Path, false); n != nil && p.whole(r) {
+			marks, _ := n.older(r.aux, nil)
+			d.clearAll(marks)
+		}
 	case KindCheckpoint:
 		j.apply(j.set(r.Resource), r)
 	default:
@@ -157,8 +163,9 @@ func (p *replayer) record(r *Record) {
 	}
 }
 
-// whole reports whether all records that r relies on were readable: r says
-// that every mark then alive is brought back by a record from aux up to r.
+// whole reports whether all records from aux on, which r relies on, were
+// readable: every mark alive at a kindClear or kindBase is brought back by one
+// of them; a kindVacate follows the rename that had copied what it drops.
 func (p *replayer) whole(r *Record) bool {
 	for _, g := range p.gaps {
 		if g.to >= r.aux {

@@ -2,12 +2,34 @@ package journal
 
 import (
 	"errors"
+	"flag"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"syscall"
+	"testing"
 )
+
+var (
+	firstSeed = flag.Uint64("seed", 0, "first seed of the random histories; 0 picks one")
+	histories = flag.Int("histories", 40, "how many random histories a test runs")
+)
+
+// seeds returns the seeds that a test runs with, and logs where they begin.
+func seeds(t *testing.T) []uint64 {
+	t.Helper()
+	first := *firstSeed
+	if first == 0 {
+		first = rand.Uint64() >> 16
+	}
+	t.Logf("seeds from %d on", first)
+	all := make([]uint64, *histories)
+	for i := range all {
+		all[i] = first + uint64(i)
+	}
+	return all
+}
 
 var errCut = errors.New("cut: the machine is gone")
 
@@ -22,6 +44,8 @@ type simFiles struct {
 	failing bool // writes fail, some of them halfway
 	badSync bool // syncs fail, and drop what they should have made durable
 	syncs   int
+
+	meanwhile func() // called in every sync of a file
 }
 
 type simFile struct {
@@ -118,13 +142,17 @@ func (f *simFile) Truncate(size int64) error {
 
 func (f *simFile) Datasync() error {
 	f.dir.syncs++
+	durable := slices.Clone(f.data)
+	if f.dir.meanwhile != nil {
+		f.dir.meanwhile()
+	}
 	if f.dir.step() {
 		return errCut
 	}
 	if f.dir.badSync {
 		return syscall.EIO
 	}
-	f.durable = slices.Clone(f.data)
+	f.durable = durable
 	return nil
 }
 
