@@ -382,6 +382,14 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 	if err != nil {
 		return err
 	}
+	if quiet {
+		if quiet, err = f.Quiet(); err == nil && !quiet {
+			err = errOpen // opened while it was read
+		}
+		if err != nil {
+			return err
+		}
+	}
 	after, err := f.Stat()
 	if err != nil {
 		return err
@@ -391,9 +399,11 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 	}
 	n.Size, n.Ctime, n.Entry.Mtime, n.Mode = after.Size, after.Ctime, after.Mtime, after.Perm()
 	n.Uncertain = c.r.now().Sub(time.Unix(0, after.Mtime)) < racy
-	if !quiet {
+	if quiet {
+		c.r.looks.closed(s.path)
+	} else {
 		c.keep[s.path] = true // committed as it is, and looked at again until it is closed
-		c.r.looks.committed(s.path, after)
+		c.r.looks.committed(s.path, after, c.r.now())
 		c.r.retrySoon()
 	}
 	return nil

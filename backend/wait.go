@@ -56,12 +56,13 @@ func (r *resource) waitCommitted(ctx context.Context) error {
 	}
 	events, stop := r.watch()
 	defer stop()
+	start := r.now()
 	for {
 		var left int
 		if err := r.do(ctx, func() error {
 			err := r.commitAll(ctx)
 			for _, m := range r.journal.Snapshot(r.name) {
-				if m.Gen <= upTo && !r.looks.settled(m.Path) {
+				if m.Gen <= upTo && !r.looks.settled(m.Path, start) {
 					left++
 				}
 			}

@@ -178,7 +178,7 @@ func (r *resource) due(all []journal.Mark, now time.Time) (due []journal.Mark, n
 	settled := make([]bool, len(all))
 	err = r.index.View(func(tx *index.Tx) error {
 		for i, m := range all {
-			if m.Busy || r.looks.waits(m.Path) {
+			if m.Busy || r.looks.waits(m.Path, m.Last) {
 				continue // its end, or the next look at open files, takes it
 			}
 			at := earlier(m.Last.Add(r.conf.Settle), m.First.Add(burstTime))
@@ -207,7 +207,7 @@ func (r *resource) due(all []journal.Mark, now time.Time) (due []journal.Mark, n
 func (r *resource) dueOfBurst(all []journal.Mark, now time.Time) (due []journal.Mark, next time.Time, err error) {
 	var first, last time.Time
 	for _, m := range all {
-		if m.Busy || r.looks.waits(m.Path) {
+		if m.Busy || r.looks.waits(m.Path, m.Last) {
 			continue
 		}
 		due = append(due, m)
