@@ -127,6 +127,7 @@ func (h *dirHandle) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Err
 			return nil, errno
 		}
 		if e.Name == "." || e.Name == ".." {
+			e.Ino = h.d.vol.ino(e.Ino)
 			return &e, 0
 		}
 		if !h.d.shows(e.Name) || h.d.IsRoot() && h.d.m.views.hides(&e) {

@@ -279,6 +279,12 @@ func (s *spyJournal) Sync() error {
 	return s.Journal.Sync()
 }
 
+func (s *spyJournal) synced() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.syncs
+}
+
 func (s *spyJournal) setRefuse(e syscall.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

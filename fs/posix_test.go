@@ -277,7 +277,7 @@ func TestBigFile(t *testing.T) {
 		_, err = f.Write(want)
 		must(w.t, err)
 		must(w.t, f.Sync())
-		if w.journal.syncs == 0 {
+		if w.journal.synced() == 0 {
 			w.t.Error("fsync did not sync the journal")
 		}
 		must(w.t, f.Close())

@@ -68,6 +68,7 @@ func programs() map[string]func([]string) error {
 		"create":    programCreate,
 		"unlink":    func(a []string) error { return os.Remove(a[0]) },
 		"mkdir":     func(a []string) error { return os.Mkdir(a[0], 0o777) },
+		"truncate":  func(a []string) error { return os.Truncate(a[0], 3) },
 		"list":      programList,
 		"mmap":      programMmap,
 		"hold":      programHold,

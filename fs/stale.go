@@ -21,7 +21,9 @@ const staleAfter = 5 * time.Second
 // Stale reports whether a dead daemon's mount is attached at dir. A mount whose
 // daemon lives, or no mount, is not stale. One that does not answer in 5 s is
 // [ErrHung]: its daemon may be stopped.
-func Stale(dir string) (bool, error) {
+func Stale(dir string) (bool, error) { return stale(dir, staleAfter) }
+
+func stale(dir string, limit time.Duration) (bool, error) {
 	ours, err := isOurs(mountIDOf(dir))
 	if err != nil || !ours {
 		return false, err
@@ -31,7 +33,7 @@ func Stale(dir string) (bool, error) {
 		var st unix.Statfs_t
 		answer <- unix.Statfs(dir, &st)
 	}()
-	timeout := time.NewTimer(staleAfter)
+	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	select {
 	case err := <-answer:

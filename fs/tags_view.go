@@ -170,6 +170,10 @@ func (h *tagHandle) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Err
 		h.next++
 		h.last = nil
 		e := &fuse.DirEntry{Name: name, Off: uint64(h.next), Mode: unix.S_IFDIR}
+		if name == "." || name == ".." {
+			e.Ino = h.d.StableAttr().Ino
+			return e, 0
+		}
 		f, isFile := h.list.byName[name]
 		if !isFile || h.list.isTag(name) {
 			e.Ino = viewIno(tagsDirName + "/" + strings.TrimPrefix(h.d.query+"/"+name, "/"))
