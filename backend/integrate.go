@@ -39,18 +39,20 @@ func (r *resource) adopt(ctx context.Context, a replica.Adopt) {
 	if head != a.From {
 		return // a local commit came between; the state machine knows
 	}
+	var was object.TreeID
+	if old != nil {
+		was = old.Tree
+	}
 	c, err := r.store.Commit(a.Head)
+	if err == nil {
+		err = r.checkHead(was, c.Tree)
+	}
 	if err == nil {
 		err = r.store.UpdateRefs(store.RefUpdate{Name: headRef, Old: head, New: a.Head})
 	}
 	if err != nil {
-		r.report("", fmt.Errorf("adopt head %s: %w", a.Head, err))
-		r.act(r.replica.Failed(a.Head))
+		r.failed(a.Head, fmt.Errorf("adopt head %s: %w", a.Head, err))
 		return
-	}
-	var was object.TreeID
-	if old != nil {
-		was = old.Tree
 	}
 	r.headMoved(a.Head, c)
 	if err := r.applyHead(ctx, was, c.Tree, a.Head); err != nil {
@@ -65,13 +67,60 @@ func (r *resource) adopt(ctx context.Context, a replica.Adopt) {
 	r.changed()
 }
 
+// failed gives up on a head. Sessions end, so that it is sent again when they
+// are back, in case the cause has gone by then.
+func (r *resource) failed(head object.CommitID, err error) {
+	r.report("", err)
+	r.act(r.replica.Failed(head))
+	if r.hangUp != nil {
+		r.hangUp(err)
+	}
+}
+
+// checkHead refuses a tree in which one directory is at two places: no disk
+// can show it, and no honest node makes it.
+func (r *resource) checkHead(old, head object.TreeID) error {
+	d, err := diffTrees(r.store, old, head)
+	if err != nil {
+		return err
+	}
+	left := map[index.Slot]bool{}
+	for _, p := range d.Removed {
+		left[index.Slot{Parent: p.Parent, Name: p.Entry.Name}] = true
+	}
+	seen := map[object.FileID]bool{}
+	return r.index.View(func(tx *index.Tx) error {
+		for _, p := range d.Added {
+			if p.Entry.Kind != object.Dir {
+				continue
+			}
+			twice := seen[p.Entry.ID] || p.Entry.ID.IsZero()
+			seen[p.Entry.ID] = true
+			for _, slot := range tx.Slots(p.Entry.ID) {
+				path, err := tx.Path(slot)
+				if err != nil || left[slot] {
+					continue
+				}
+				e, err := findEntry(r.store, head, path)
+				if err != nil {
+					return err
+				}
+				twice = twice || e != nil && e.ID == p.Entry.ID && path != p.Path
+			}
+			if twice {
+				return fmt.Errorf("%w: directory %q is at two places", ErrUntrusted, p.Path)
+			}
+		}
+		return nil
+	})
+}
+
 // merge makes the merge commit of two heads. Every node that merges the same
 // two makes the same commit.
 func (r *resource) merge(ctx context.Context, a replica.Merge) {
 	made, err := r.mergeHeads(ctx, a.Ours, a.Theirs)
 	if err != nil {
-		r.report("", fmt.Errorf("merge %s with %s: %w", a.Ours, a.Theirs, err))
-		r.act(r.replica.Failed(a.Theirs))
+		r.failed(a.Theirs, fmt.Errorf("merge %s with %s: %w", a.Ours, a.Theirs, err))
 		return
 	}
 	for _, c := range made.Conflicts {

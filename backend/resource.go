@@ -44,6 +44,7 @@ type resource struct {
 
 	replica    *replica.Replica
 	send       func(replica.Action) // hands an action to the sessions; must not block
+	hangUp     func(error)          // ends the sessions that share the resource; likewise
 	generation *atomic.Uint64       // of the engine: counts what views may show anew
 	watched    bool                 // every change comes through a mount: no scan is needed
 	wantScan   bool

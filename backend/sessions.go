@@ -69,6 +69,7 @@ func newSessions(e *Engine) (*sessions, error) {
 	for _, r := range e.resources {
 		hosts = append(hosts, r.conf.Hosts...)
 		r.send = func(a replica.Action) { s.carry(r, a) }
+		r.hangUp = func(err error) { s.hangUp(r, err) }
 	}
 	list, err := configuredPeers(file, hosts)
 	if err != nil {
@@ -297,6 +298,19 @@ func (s *sessions) push(r *resource, a replica.Push) {
 		s.fault(l.node, err)
 	}
 	r.post(s.ctx, func() { r.act(r.replica.PushDone(a.Peer, a.Head, err)) })
+}
+
+// hangUp ends the sessions that share a resource; the dialers connect anew.
+func (s *sessions) hangUp(r *resource, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, list := range s.links {
+		for _, l := range list {
+			if _, shared := l.nameOf(r); shared {
+				l.session.Abort(err)
+			}
+		}
+	}
 }
 
 func (s *sessions) refuse(r *resource, a replica.Refuse) {
