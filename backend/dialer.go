@@ -65,7 +65,7 @@ func (s *sessions) connectTo(ctx context.Context, p *remote, unite bool) (*link,
 		return nil, err
 	}
 	s.mu.Lock()
-	p.node = l.node
+	p.node, l.remote = l.node, p
 	s.mu.Unlock()
 	if err := s.agree(ctx, l, unite); err != nil {
 		l.session.Close()
@@ -81,6 +81,9 @@ func (s *sessions) agree(ctx context.Context, l *link, unite bool) error {
 	some := false
 	for _, theirs := range l.session.PeerHello().Resources {
 		for _, r := range s.e.resources {
+			if !s.meant(l, r) {
+				continue
+			}
 			ours := identity(r.describe())
 			if peer.Negotiate(ours, identity(theirs), false) == peer.Shared {
 				l.share(r, theirs.Name)

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sort"
@@ -17,6 +18,7 @@ import (
 type link struct {
 	s          *sessions
 	node, name string
+	remote     *remote // that was dialed; nil: the node came in
 	session    *peer.Session
 	serving    chan struct{} // closed once the link takes part: what is shared is settled
 
@@ -118,8 +120,13 @@ func (l *link) sendAnnouncements() {
 		queue := l.queue
 		l.queue = map[*resource]peer.Announce{}
 		l.mu.Unlock()
-		for _, a := range queue {
-			if err := l.session.Announce(l.s.ctx, a); err != nil && l.session.Err() == nil {
+		for r, a := range queue {
+			err := l.session.Announce(l.s.ctx, a)
+			if errors.Is(err, &peer.Refusal{Code: peer.UnknownResource}) {
+				l.s.unshare(l, r)
+				continue
+			}
+			if err != nil && l.session.Err() == nil {
 				l.session.Abort(err)
 				return
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"sort"
 	"sync"
@@ -198,7 +199,7 @@ func (s *sessions) join(l *link) {
 	for _, theirs := range l.session.PeerHello().Resources {
 		for _, r := range s.e.resources {
 			ours := r.describe()
-			if peer.Negotiate(identity(ours), identity(theirs), false) == peer.Shared {
+			if s.meant(l, r) && peer.Negotiate(identity(ours), identity(theirs), false) == peer.Shared {
 				l.share(r, theirs.Name)
 			}
 		}
@@ -211,6 +212,24 @@ func (s *sessions) join(l *link) {
 			p.state, p.problem = stateConnected, ""
 		}
 	}
+}
+
+// meant tells whether the config wants the resource mirrored with the node:
+// where the resource lists hosts, the node must be one of them. A node that is
+// no configured peer was let in by its login.
+func (s *sessions) meant(l *link, r *resource) bool {
+	if len(r.conf.Hosts) == 0 {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	remotes := []*remote{l.remote}
+	if l.remote == nil { // it came in
+		remotes = slices.DeleteFunc(slices.Collect(maps.Values(s.peers)), func(p *remote) bool { return p.node != l.node })
+	}
+	return len(remotes) == 0 || slices.ContainsFunc(remotes, func(p *remote) bool {
+		return slices.Contains(r.conf.Hosts, p.spec.Name) || slices.Contains(r.conf.Hosts, p.spec.URL)
+	})
 }
 
 // leave ends a link. Another link to the same node takes over.
@@ -283,6 +302,16 @@ func (s *sessions) carry(r *resource, a replica.Action) {
 	}
 }
 
+// unshare ends the exchange of one resource over a link: the node does not
+// want it.
+func (s *sessions) unshare(l *link, r *resource) {
+	l.unshare(r)
+	r.post(s.ctx, func() {
+		delete(r.nodes, l.node)
+		r.act(r.replica.Disconnected(replica.Peer(l.node)))
+	})
+}
+
 // push sends a node what it lacks of a head.
 func (s *sessions) push(r *resource, a replica.Push) {
 	l := s.linkTo(string(a.Peer))
@@ -292,7 +321,9 @@ func (s *sessions) push(r *resource, a replica.Push) {
 	}
 	if err != nil && s.ctx.Err() == nil && l != nil {
 		s.log.Warn("push failed", "resource", r.name, "peer", l.name, "error", err)
-		if !errors.Is(err, &peer.Refusal{Code: peer.Fork}) && !errors.Is(err, &peer.Refusal{Code: peer.NotAuthorised}) {
+		if errors.Is(err, &peer.Refusal{Code: peer.UnknownResource}) {
+			s.unshare(l, r)
+		} else if !errors.Is(err, &peer.Refusal{Code: peer.Fork}) && !errors.Is(err, &peer.Refusal{Code: peer.NotAuthorised}) {
 			l.session.Abort(err) // the dialer connects anew, and what is missing is found out again
 		}
 		s.fault(l.node, err)
