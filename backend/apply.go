@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"crypto/sha1"
 	"errors"
 	"fmt"
 	"io"
@@ -13,24 +14,43 @@ import (
 	"github.com/silvermirror/smfs/fs/tree"
 )
 
-// asideName is where an apply moves what is in the way, in the root. Scans and
+// asideSlot is where an apply moves what is in the way, in the root. Scans and
 // listings hide it as they hide all temporaries; its ending keeps it from being
 // removed unread after a crash (see package tree).
-func asideName(id object.FileID) string { return tree.TempPrefix + "aside." + id.String() + ".swap" }
+func asideSlot(n index.Node) index.Slot {
+	name := sha1.Sum([]byte(n.Parent.String() + "/" + n.Name))
+	return index.Slot{Name: fmt.Sprintf("%saside.%s.%x.swap", tree.TempPrefix, n.ID, name[:6])}
+}
 
 // applier brings the backing directory from what the index says is there to
 // what a head says should be. Every step compares what is on disk with the
 // index and swaps; what differs is a local edit, which stays and waits for the
-// committer: the name is then listed as waiting. So an apply always ends, loses
-// nothing, and may be repeated: a step that was done before is found done.
+// committer: the disk's tree then differs from the head's, and the next apply
+// takes up what is left. So an apply always ends, loses nothing, and may be
+// repeated: a step that was done before is found done.
 type applier struct {
-	r     *resource
-	tx    *index.Tx
-	head  object.TreeID
-	id    object.CommitID        // of the head
-	added map[object.FileID]bool // what the diff puts at some name
-	gone  []placed               // what it takes from names, children first
-	modes []laterMode            // of new directories, set once they are filled
+	r       *resource
+	tx      *index.Tx
+	head    object.TreeID
+	added   map[object.FileID]bool          // what the diff puts at some name
+	leave   map[claim]bool                  // what the diff takes from names
+	arrive  map[claim]bool                  // what it puts there
+	gone    []placed                        // what leave tells, children first
+	trees   map[object.FileID]object.TreeID // of directories before the apply, where their entries change
+	modes   []laterMode                     // of new directories, set once they are filled
+	touched map[index.Slot]bool             // names whose node may have changed
+	asides  map[index.Slot]index.Slot       // of what was put aside: where it was
+	waits   []string                        // names that are not as the head has them
+}
+
+// claim is a file at one name.
+type claim struct {
+	index.Slot
+	id object.FileID
+}
+
+func claimOf(p placed) claim {
+	return claim{index.Slot{Parent: p.Parent, Name: p.Entry.Name}, p.Entry.ID}
 }
 
 type laterMode struct {
@@ -38,90 +58,165 @@ type laterMode struct {
 	mode uint32
 }
 
-// applyHead moves the backing directory to the tree of a head that has just
-// been adopted, old being the tree it was moved to before.
-func (r *resource) applyHead(ctx context.Context, old, head object.TreeID, id object.CommitID) error {
-	d, err := diffTrees(r.store, old, head)
-	if err != nil {
-		return fmt.Errorf("compare heads of %s: %w", r.name, err)
-	}
-	return r.index.Update(func(tx *index.Tx) error {
-		a := &applier{r: r, tx: tx, head: head, id: id}
-		if err := a.run(ctx, d); err != nil {
-			return err
-		}
-		return tx.SetApplied(id)
-	})
-}
-
-// applyWaiting tries again what had to wait.
-func (r *resource) applyWaiting(ctx context.Context) error {
+// apply moves the backing directory to the head, as far as that can be done
+// now. The rest waits; r.behind says that there is one.
+func (r *resource) apply(ctx context.Context) error {
 	id, c := r.headNow()
 	if c == nil {
 		return nil
 	}
-	return r.index.Update(func(tx *index.Tx) error {
-		if tx.PendingCount() == 0 {
-			return nil
+	var waits []string
+	err := r.index.Update(func(tx *index.Tx) error {
+		if tx.Disk() == c.Tree {
+			return tx.SetApplied(id)
 		}
-		a := &applier{r: r, tx: tx, head: c.Tree, id: id}
-		d, err := a.waitingDiff()
-		if err != nil {
+		a := &applier{r: r, tx: tx, head: c.Tree, touched: map[index.Slot]bool{}}
+		if err := a.apply(ctx); err != nil {
 			return err
 		}
-		return a.run(ctx, d)
+		if waits = a.waits; len(waits) > 0 {
+			return nil
+		}
+		return tx.SetApplied(id)
 	})
+	if err != nil {
+		r.behind = true
+		r.wantScan = true // the disk may be ahead of the index now
+		return fmt.Errorf("apply head %s to %s: %w", id, r.name, err)
+	}
+	r.behind = len(waits) > 0
+	r.setWaiting(waits)
+	return nil
+}
+
+// apply makes the steps from the disk's tree to the head's and records where
+// that led.
+func (a *applier) apply(ctx context.Context) error {
+	disk := a.tx.Disk()
+	d, err := diffTrees(a.r.store, disk, a.head)
+	if err != nil {
+		return err
+	}
+	if err := a.run(ctx, d); err != nil {
+		return err
+	}
+	if len(a.waits) > 0 {
+		return a.recordDisk(disk)
+	}
+	return a.tx.SetDisk(a.head)
+}
+
+// recordDisk writes the tree that an apply led to which did not reach the head.
+func (a *applier) recordDisk(disk object.TreeID) error {
+	batch, err := a.r.store.NewBatch()
+	if err != nil {
+		return err
+	}
+	defer batch.Discard()
+	e, err := editsOf(a.tx, a.touched, func(id object.FileID) (object.TreeID, error) { return a.trees[id], nil })
+	if err != nil {
+		return err
+	}
+	if disk, err = e.build(batch, disk); err != nil {
+		return fmt.Errorf("build tree of the disk: %w", err)
+	}
+	if err := batch.Commit(); err != nil {
+		return err
+	}
+	return a.tx.SetDisk(disk)
 }
 
 // run makes the steps: what appears, parents first; what changes in place;
-// what goes, children first.
+// what goes, children first. When ctx ends the steps that are left wait.
 func (a *applier) run(ctx context.Context, d *treeDiff) error {
-	a.added, a.gone = map[object.FileID]bool{}, d.Removed
-	for _, p := range d.Added {
-		a.added[p.Entry.ID] = true
+	a.added, a.gone, a.trees = map[object.FileID]bool{}, d.Removed, map[object.FileID]object.TreeID{}
+	a.leave, a.arrive, a.asides = map[claim]bool{}, map[claim]bool{}, map[index.Slot]index.Slot{}
+	for _, p := range d.Removed {
+		a.trees[p.Entry.ID] = p.Entry.Tree
+		a.leave[claimOf(p)] = true
+	}
+	for _, p := range d.Changed {
+		a.trees[p.Old.Entry.ID] = p.Old.Entry.Tree
 	}
 	for _, p := range d.Added {
+		a.added[p.Entry.ID] = true
+		a.arrive[claimOf(p)] = true
+	}
+	step := func(p placed, do func(placed) error) error {
 		if err := ctx.Err(); err != nil {
-			return err
+			a.waits = append(a.waits, p.Path)
+			return nil
 		}
-		if err := a.step(p, a.add(p)); err != nil {
+		return a.step(p, do(p))
+	}
+	for _, p := range d.Added {
+		if err := step(p, a.add); err != nil {
 			return err
 		}
 	}
 	for _, p := range d.Changed {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := a.step(p.New, a.change(p.New)); err != nil {
+		if err := step(p.New, a.change); err != nil {
 			return err
 		}
 	}
 	for _, p := range d.Removed {
-		if err := a.step(p, a.remove(p)); err != nil {
+		if err := step(p, a.remove); err != nil {
 			return err
 		}
+	}
+	if err := a.emptyAsides(); err != nil {
+		return err
 	}
 	return a.setModes()
 }
 
+// emptyAsides ends what was moved aside and is there still: a name of a file
+// that got all its names otherwise goes, what found no place returns.
+func (a *applier) emptyAsides() error {
+	for at, slot := range a.asides {
+		n, ok := a.tx.Get(at.Parent, at.Name)
+		if !ok {
+			continue
+		}
+		p := placed{Parent: at.Parent, Path: at.Name, Entry: n.Entry}
+		err := a.remove(p)
+		if errors.Is(err, errParentWaits) {
+			err = a.putBack(n, slot)
+		}
+		if err := a.step(p, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putBack returns what was moved aside to where it was, if that is free.
+func (a *applier) putBack(n index.Node, slot index.Slot) error {
+	path, ok := a.pathOf(slot)
+	if _, taken := a.tx.Get(slot.Parent, slot.Name); taken || !ok {
+		return errParentWaits
+	}
+	return a.rename(n, path, slot)
+}
+
 // step ends one step: what failed waits, and is told about.
 func (a *applier) step(p placed, err error) error {
-	path := p.Path
-	if full, ok := a.pathOf(index.Slot{Parent: p.Parent, Name: p.Entry.Name}); ok {
-		path = full
-	}
 	if err == nil {
-		return a.tx.ClearPending(path)
+		return nil
 	}
 	var broken *indexError
 	if errors.As(err, &broken) {
 		return err
 	}
+	path := p.Path
+	if full, ok := a.pathOf(index.Slot{Parent: p.Parent, Name: p.Entry.Name}); ok {
+		path = full
+	}
 	switch {
 	case errors.Is(err, tree.ErrBusy):
 		a.r.retrySoon()
 	case errors.Is(err, tree.ErrChanged), isAbsent(err):
-		if err := a.edited(path); err != nil {
+		if err := a.edited(path, err); err != nil {
 			return err
 		}
 	case errors.Is(err, tree.ErrNotEmpty), errors.Is(err, errParentWaits):
@@ -130,32 +225,32 @@ func (a *applier) step(p placed, err error) error {
 		a.r.retrySoon()
 	}
 	a.r.log.Debug("remote change waits", "resource", a.r.name, "path", path, "reason", err)
-	return a.wait(path, p.Entry.ID)
+	a.waits = append(a.waits, path)
+	return nil
 }
 
-// edited has the committer look at a name that is not as the index says. That
-// it is missing is no deed: a scan tells.
-func (a *applier) edited(path string) error {
-	if _, err := a.r.tree.Stat(path); err != nil {
-		a.r.wantScan = true
-		return nil
+// edited has the committer look at a name that is not as the index says, and
+// at the one where that was noticed. That one is missing is no deed: a scan
+// tells.
+func (a *applier) edited(path string, err error) error {
+	paths := []string{path}
+	var at *tree.Error
+	if errors.As(err, &at) && at.Path != path {
+		paths = append(paths, at.Path)
 	}
-	a.r.retrySoon()
-	return a.r.journal.Found(a.r.name, path)
-}
-
-// wait lists a name, and all names that its file has on disk, as waiting.
-func (a *applier) wait(path string, id object.FileID) error {
-	if err := a.tx.SetPending(path, a.id); err != nil {
-		return indexed(err)
-	}
-	for _, slot := range a.tx.Slots(id) {
-		if at, ok := a.pathOf(slot); ok {
-			if err := a.tx.SetPending(at, a.id); err != nil {
-				return indexed(err)
-			}
+	for _, path := range paths {
+		if reserved(path) {
+			continue
+		}
+		if _, err := a.r.tree.Stat(path); err != nil {
+			a.r.wantScan = true
+			continue
+		}
+		if err := a.r.journal.Found(a.r.name, path); err != nil {
+			return err
 		}
 	}
+	a.r.retrySoon()
 	return nil
 }
 
@@ -169,6 +264,19 @@ func indexed(err error) error {
 		return nil
 	}
 	return &indexError{err}
+}
+
+// put records a node.
+func (a *applier) put(n index.Node) error {
+	n.Tree = object.TreeID{}
+	a.touched[n.Slot()] = true
+	return indexed(a.tx.Put(n))
+}
+
+// moveNode records that a node has another name now.
+func (a *applier) moveNode(from, to index.Slot) error {
+	a.touched[from], a.touched[to] = true, true
+	return indexed(a.tx.Move(from, to))
 }
 
 // errParentWaits says that the directory of an entry is not there yet.
@@ -185,10 +293,7 @@ func (a *applier) add(p placed) error {
 	if had && cur.ID == p.Entry.ID && cur.Kind == p.Entry.Kind {
 		return a.update(path, cur, p.Entry)
 	}
-	from, linked, err := a.source(p.Entry)
-	if err != nil {
-		return err
-	}
+	from, linked := a.source(p.Entry)
 	if had && (from != nil || p.Entry.Kind == object.Dir || cur.Kind == object.Dir || a.added[cur.ID]) {
 		if err := a.clear(path, cur); err != nil {
 			return err
@@ -219,35 +324,28 @@ func (a *applier) pathOf(slot index.Slot) (string, bool) {
 }
 
 // source finds a name on disk that the file can be moved or linked from.
-func (a *applier) source(e object.Entry) (from *index.Node, linked bool, err error) {
+func (a *applier) source(e object.Entry) (from *index.Node, linked bool) {
 	for _, slot := range a.tx.Slots(e.ID) {
 		n, ok := a.tx.Get(slot.Parent, slot.Name)
 		if !ok || n.Kind != e.Kind {
 			continue
 		}
-		stays, err := a.belongs(n)
-		if err != nil {
-			return nil, false, err
-		}
-		n2 := n
-		if !stays {
-			return &n2, false, nil
+		if !a.belongs(n) {
+			return &n, false
 		}
 		if e.Kind == object.File {
-			from, linked = &n2, true
+			from, linked = &n, true
 		}
 	}
-	return from, linked, nil
+	return from, linked
 }
 
-// belongs tells whether the head has the file at the name where it is.
-func (a *applier) belongs(n index.Node) (bool, error) {
-	path, ok := a.pathOf(n.Slot())
-	if !ok {
-		return false, nil
-	}
-	e, err := findEntry(a.r.store, a.head, path)
-	return e != nil && e.ID == n.ID, err
+// belongs tells whether the head has the file at the name where it is. Names
+// are told by their directory's identity: that one may have to move yet.
+func (a *applier) belongs(n index.Node) bool {
+	at := claim{n.Slot(), n.ID}
+	_, aside := a.asides[at.Slot]
+	return a.arrive[at] || !a.leave[at] && !aside
 }
 
 // clear empties a name for another file: what goes elsewhere is moved out of
@@ -284,41 +382,53 @@ func (a *applier) clear(path string, n index.Node) error {
 
 // aside moves what is at a name out of the way, under a hidden name.
 func (a *applier) aside(path string, n index.Node) error {
-	name := asideName(n.ID)
-	if _, err := a.r.tree.Rename(path, name, expectNode(n)); err != nil {
+	at := asideSlot(n)
+	info, err := a.r.tree.Rename(path, at.Name, expectNode(n))
+	if err != nil {
 		return err
 	}
-	if err := a.tx.Move(n.Slot(), index.Slot{Name: name}); err != nil {
-		return indexed(err)
+	a.asides[at] = n.Slot()
+	return a.renamed(n, at, info)
+}
+
+// renamed records that a file was renamed to slot.
+func (a *applier) renamed(n index.Node, slot index.Slot, info tree.Info) error {
+	if err := a.moveNode(n.Slot(), slot); err != nil {
+		return err
 	}
-	n.Parent, n.Name = object.FileID{}, name
+	n.Parent, n.Name, n.Ctime = slot.Parent, slot.Name, info.Ctime
+	if err := a.put(n); err != nil {
+		return err
+	}
 	return a.restatAll(n)
 }
 
-// move renames a file or directory to its new name.
-func (a *applier) move(path string, slot index.Slot, from index.Node, e object.Entry) error {
-	old, ok := a.pathOf(from.Slot())
+// rename gives a file that is as the index says another name.
+func (a *applier) rename(n index.Node, path string, slot index.Slot) error {
+	old, ok := a.pathOf(n.Slot())
 	if !ok {
 		return errParentWaits
 	}
-	info, err := a.r.tree.Rename(old, path, expectNode(from))
+	info, err := a.r.tree.Rename(old, path, expectNode(n))
 	if isAbsent(err) { // moved, or moved aside, before a crash
-		info, err = a.moved(path, from)
+		info, err = a.moved(path, n)
 	}
 	if err != nil {
 		return err
 	}
-	if err := a.tx.Move(from.Slot(), slot); err != nil {
-		return indexed(err)
-	}
-	from.Parent, from.Name, from.Ctime = slot.Parent, slot.Name, info.Ctime
-	if err := a.tx.Put(from); err != nil {
-		return indexed(err)
-	}
-	if err := a.restatAll(from); err != nil {
+	return a.renamed(n, slot, info)
+}
+
+// move renames a file or directory to its new name.
+func (a *applier) move(path string, slot index.Slot, from index.Node, e object.Entry) error {
+	if err := a.rename(from, path, slot); err != nil {
 		return err
 	}
-	return a.update(path, from, e)
+	n, ok := a.tx.Get(slot.Parent, slot.Name)
+	if !ok {
+		return nil
+	}
+	return a.update(path, n, e)
 }
 
 // moved finishes a move that a crash cut short.
@@ -327,7 +437,7 @@ func (a *applier) moved(path string, from index.Node) (tree.Info, error) {
 	if err == nil && info.Key == from.Key {
 		return info, nil
 	}
-	name := asideName(from.ID)
+	name := asideSlot(from).Name
 	if info, err = a.r.tree.Stat(name); err != nil || info.Key != from.Key {
 		return info, tree.ErrChanged
 	}
@@ -346,8 +456,8 @@ func (a *applier) link(path string, slot index.Slot, from index.Node, e object.E
 	}
 	n := from
 	n.Parent, n.Name, n.Ctime = slot.Parent, slot.Name, info.Ctime
-	if err := a.tx.Put(n); err != nil {
-		return indexed(err)
+	if err := a.put(n); err != nil {
+		return err
 	}
 	if err := a.restatAll(n); err != nil {
 		return err
@@ -383,7 +493,10 @@ func (a *applier) create(path string, slot index.Slot, e object.Entry, over *ind
 	if err != nil {
 		return err
 	}
-	return a.put(slot, e, info)
+	if err := a.record(slot, e, info); err != nil || over == nil {
+		return err
+	}
+	return a.restatAll(*over) // it has a name less
 }
 
 // adoptDir takes a directory that is there already: two nodes made it, or an
@@ -410,10 +523,11 @@ func (a *applier) alreadyThere(path string, e object.Entry) (tree.Info, bool) {
 	if err != nil || id != e.Blob {
 		return info, false
 	}
-	if e.Kind == object.File && (info.Mtime != e.Mtime || mirroredMode(info.Mode, e.Kind) != e.Mode) {
-		return info, false
+	if e.Kind == object.Symlink {
+		return info, info.Mtime == e.Mtime
 	}
-	return info, true
+	x, err := a.r.xattrs(path)
+	return info, err == nil && sameXattrs(x, e.Xattrs) && info.Mtime == e.Mtime && mirroredMode(info.Mode, e.Kind) == e.Mode
 }
 
 func (a *applier) symlink(path string, e object.Entry, over *index.Node) (tree.Info, error) {
@@ -496,7 +610,10 @@ func (a *applier) update(path string, n index.Node, e object.Entry) error {
 		n.Entry = withName(e, n.Name)
 		n.Mode = mode // the disk's, which may have bits that are not mirrored
 		a.r.retag(n)
-		return indexed(a.tx.Put(n))
+		return a.put(n)
+	}
+	if done, err := a.rejoin(path, n, e); done || err != nil {
+		return err
 	}
 	info, err := a.rewrite(path, n, e)
 	if err != nil {
@@ -506,7 +623,7 @@ func (a *applier) update(path string, n index.Node, e object.Entry) error {
 		}
 		info = same
 	}
-	if err := a.put(n.Slot(), e, info); err != nil {
+	if err := a.record(n.Slot(), e, info); err != nil {
 		return err
 	}
 	return a.relink(n, e)
@@ -533,6 +650,34 @@ func (a *applier) rewrite(path string, n index.Node, e object.Entry) (tree.Info,
 	return a.write(path, e, &n)
 }
 
+// rejoin makes a name a hard link again where another name of its file has
+// been brought up to date already, as when an apply stopped between the two.
+func (a *applier) rejoin(path string, n index.Node, e object.Entry) (bool, error) {
+	if e.Kind != object.File {
+		return false, nil
+	}
+	for _, slot := range a.tx.Slots(e.ID) {
+		other, ok := a.tx.Get(slot.Parent, slot.Name)
+		if !ok || other.Key == n.Key || !sameOnDisk(other.Entry, e) {
+			continue
+		}
+		at, ok := a.pathOf(slot)
+		if !ok {
+			continue
+		}
+		if err := a.linkOver(at, path, n); err != nil {
+			return false, err
+		}
+		linked := other
+		linked.Parent, linked.Name, linked.Conflict = n.Parent, n.Name, e.Conflict
+		if err := a.put(linked); err != nil {
+			return false, err
+		}
+		return true, errors.Join(a.restatAll(linked), a.restatAll(n))
+	}
+	return false, nil
+}
+
 // relink gives the other names of a hard link the inode that took the place of
 // theirs.
 func (a *applier) relink(was index.Node, e object.Entry) error {
@@ -556,14 +701,14 @@ func (a *applier) relink(was index.Node, e object.Entry) error {
 		}
 		others++
 		if now.Key != was.Key {
-			if err := a.linkOver(path, at); err != nil {
+			if err := a.linkOver(path, at, n); err != nil {
 				return err
 			}
 		}
 		linked := now
 		linked.Parent, linked.Name, linked.Conflict = n.Parent, n.Name, n.Conflict
-		if err := a.tx.Put(linked); err != nil {
-			return indexed(err)
+		if err := a.put(linked); err != nil {
+			return err
 		}
 	}
 	if others == 0 {
@@ -572,8 +717,9 @@ func (a *applier) relink(was index.Node, e object.Entry) error {
 	return a.restatAll(now)
 }
 
-// linkOver makes the name at another name of the file at path.
-func (a *applier) linkOver(path, at string) error {
+// linkOver makes the name at, which is as the index says in n but for a link
+// that the file has lost, another name of the file at path.
+func (a *applier) linkOver(path, at string, n index.Node) error {
 	now, err := a.r.tree.Stat(path)
 	if err != nil {
 		return err
@@ -582,13 +728,14 @@ func (a *applier) linkOver(path, at string) error {
 	if err != nil {
 		return err
 	}
+	n.Ctime = old.Ctime
 	dir, _ := splitPath(at)
 	tmp, err := a.r.tree.NewTempLink(dir, path, tree.Exactly(now))
 	if err != nil {
 		return err
 	}
 	defer tmp.Discard()
-	_, err = a.r.tree.Place(tmp, at, tree.Exactly(old))
+	_, err = a.r.tree.Place(tmp, at, expectNode(n))
 	return err
 }
 
@@ -615,9 +762,10 @@ func (a *applier) restat(n index.Node) error {
 	if err != nil {
 		return err
 	}
-	if info.Key == n.Key {
-		n.Ctime = info.Ctime
+	if info.Key != n.Key {
+		return nil
 	}
+	n.Ctime = info.Ctime
 	return indexed(a.tx.Put(n))
 }
 
@@ -631,10 +779,8 @@ func (a *applier) remove(p placed) error {
 	if !ok {
 		return nil
 	}
-	if a.added[n.ID] {
-		if placed, err := a.isPlaced(n); err != nil || !placed {
-			return errors.Join(err, errParentWaits)
-		}
+	if a.added[n.ID] && !a.isPlaced(n) {
+		return errParentWaits
 	}
 	var err error
 	if n.Kind == object.Dir {
@@ -655,17 +801,17 @@ func (a *applier) remove(p placed) error {
 
 // isPlaced tells whether a file that the head has at other names is at one of
 // them: until then its old name is not taken away.
-func (a *applier) isPlaced(n index.Node) (bool, error) {
+func (a *applier) isPlaced(n index.Node) bool {
 	for _, slot := range a.tx.Slots(n.ID) {
 		other, ok := a.tx.Get(slot.Parent, slot.Name)
 		if !ok || slot == n.Slot() {
 			continue
 		}
-		if ok, err := a.belongs(other); ok || err != nil {
-			return ok, err
+		if a.belongs(other) {
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 // keepsOnlyIgnored tells that a directory holds nothing but what is not
@@ -690,16 +836,17 @@ func (a *applier) forget(n index.Node) error {
 	if err := a.r.untag(a.tx, n); err != nil {
 		return err
 	}
+	a.touched[n.Slot()] = true
 	_, err := a.tx.DeleteTree(n.Parent, n.Name)
 	return indexed(err)
 }
 
-// put records an entry with the stat it has on disk now.
-func (a *applier) put(slot index.Slot, e object.Entry, info tree.Info) error {
+// record puts an entry with the stat it has on disk now.
+func (a *applier) record(slot index.Slot, e object.Entry, info tree.Info) error {
 	n := index.Node{Parent: slot.Parent, Entry: withName(e, slot.Name), Key: info.Key, Size: info.Size, Ctime: info.Ctime}
-	n.Mode, n.Tree = info.Perm(), object.TreeID{}
+	n.Mode = info.Perm()
 	a.r.retag(n)
-	return indexed(a.tx.Put(n))
+	return a.put(n)
 }
 
 // setModes gives new directories their modes and attributes, now that they are
@@ -719,12 +866,14 @@ func (a *applier) setModes() error {
 		}
 		info, err := a.r.tree.SetAttr(path, expectNode(n), attr)
 		if err != nil {
+			a.waits = append(a.waits, path)
 			a.r.report(path, err)
+			a.r.retrySoon()
 			continue
 		}
 		n.Mode, n.Ctime = info.Perm(), info.Ctime
-		if err := a.tx.Put(n); err != nil {
-			return indexed(err)
+		if err := a.put(n); err != nil {
+			return err
 		}
 	}
 	return nil

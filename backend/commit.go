@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/merge"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/store"
 	"github.com/silvermirror/smfs/fs/tree"
@@ -34,19 +33,17 @@ type committer struct {
 	r     *resource
 	tx    *index.Tx
 	batch *store.Batch
-	base  object.TreeID // of the head
+	disk  object.TreeID // that the index made up before
 
 	here     map[journal.FileKey]bool // inodes that were seen somewhere
 	refilled map[object.FileID]bool
 	oldPath  map[object.FileID]string // of directories, before the commit
 
-	headID    object.CommitID
-	waiting   map[string]object.CommitID      // names whose remote version waits
-	before    map[object.FileID]object.BlobID // content that the index had
-	touched   map[index.Slot]bool             // names whose entry may have changed
-	keep      map[string]bool                 // paths that stay dirty
-	displaced int                             // nodes that were put into limbo
-	lost      bool                            // something is missing without a deed: scan
+	postponed map[journal.FileKey]bool // inodes that could not be read for now
+	touched   map[index.Slot]bool      // names whose entry may have changed
+	keep      map[string]bool          // paths that stay dirty
+	displaced int                      // nodes that were put into limbo
+	lost      bool                     // something is missing without a deed: scan
 	what      summary
 }
 
@@ -62,25 +59,16 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 	var made *object.Commit
 	var id object.CommitID
 	var done []journal.Mark
-	waited := false
 	err = r.index.Update(func(tx *index.Tx) error {
 		look := r.observe(tx, all, due)
 		c := &committer{
-			r: r, tx: tx, batch: batch, touched: map[index.Slot]bool{}, keep: map[string]bool{},
-			before: map[object.FileID]object.BlobID{},
+			r: r, tx: tx, batch: batch, disk: tx.Disk(),
+			touched: map[index.Slot]bool{}, keep: map[string]bool{}, postponed: map[journal.FileKey]bool{},
 		}
 		for path, err := range look.failed {
 			r.report(path, err)
 			c.keep[path] = true
 		}
-		var head *object.Commit
-		if c.headID, head = r.headNow(); head != nil {
-			c.base = head.Tree
-		}
-		if c.waiting, err = tx.Pending(); err != nil {
-			return err
-		}
-		waited = len(c.waiting) > 0
 		if err := c.collect(ctx, look.seen); err != nil {
 			return err
 		}
@@ -90,29 +78,24 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 			}
 		}
 		r.wantScan = r.wantScan || c.lost
-		made, id, err = c.write()
-		if err != nil || made == nil {
-			return err
-		}
-		return tx.SetApplied(id)
+		made, id, err = c.write(ctx)
+		return err
 	})
 	if err != nil {
+		if made != nil { // durable already; what the index lacks of it is found again
+			r.headMoved(id, made)
+			r.behind, r.wantScan = true, true
+		}
 		return false, fmt.Errorf("commit %s: %w", r.name, err)
 	}
 	r.journal.Clear(r.name, done)
-	if made == nil && waited {
-		return false, r.applyWaiting(ctx)
-	}
 	if made == nil {
-		return false, nil
+		return false, r.applyIfBehind(ctx)
 	}
 	r.log.Debug("committed", "resource", r.name, "commit", id, "subject", made.Message)
 	r.headMoved(id, made)
 	r.act(r.replica.Committed(id, made.FullCover(id)))
-	if waited {
-		return true, r.applyWaiting(ctx)
-	}
-	return true, nil
+	return true, r.applyIfBehind(ctx)
 }
 
 // collect brings the index up to what was seen: directories first, so that the
@@ -177,9 +160,6 @@ func (c *committer) present(s *seen) error {
 
 // place puts a settled node into the index and notes which names changed.
 func (c *committer) place(s *seen, node, cur index.Node, had bool, from origin) error {
-	if had {
-		c.before[cur.ID] = cur.Blob
-	}
 	if had && cur.ID != node.ID {
 		c.displaced++
 		if err := c.tx.Move(cur.Slot(), index.Slot{Parent: limbo, Name: fmt.Sprint(c.displaced)}); err != nil {
@@ -238,7 +218,7 @@ func (c *committer) postpone(s *seen, err error) error {
 	default:
 		return err
 	}
-	c.keep[s.path] = true
+	c.keep[s.path], c.postponed[s.info.Key] = true, true
 	c.r.retrySoon()
 	return nil
 }
@@ -250,8 +230,13 @@ func (c *committer) absent(s *seen) error {
 	if !ok {
 		return nil // its directory is gone as well, and takes it along
 	}
-	if _, ok := c.tx.Get(parent, name); !ok {
+	n, ok := c.tx.Get(parent, name)
+	if !ok {
 		return nil // it was never committed, or has moved
+	}
+	if c.postponed[n.Key] {
+		c.keep[s.path] = true // it has moved to where it could not be read yet
+		return nil
 	}
 	if !s.deed() {
 		c.lost = true
@@ -413,76 +398,74 @@ func sameStat(a, b tree.Info) bool {
 	return a.Key == b.Key && a.Size == b.Size && a.Mtime == b.Mtime && a.Ctime == b.Ctime
 }
 
-// write builds the tree and commits it. It returns nil if nothing changed.
-func (c *committer) write() (*object.Commit, object.CommitID, error) {
-	e, err := c.edits()
-	if err != nil {
+// write commits what the index makes up now. It returns nil if the head has all
+// of it already.
+func (c *committer) write(ctx context.Context) (*object.Commit, object.CommitID, error) {
+	e, err := editsOf(c.tx, c.touched, c.oldTree)
+	if err != nil || len(e.sub) == 0 {
 		return nil, object.CommitID{}, err
 	}
-	tree, err := e.build(c.batch, c.base)
+	disk, err := e.build(c.batch, c.disk)
 	if err != nil {
 		return nil, object.CommitID{}, fmt.Errorf("build tree: %w", err)
 	}
-	if tree == c.base {
+	if disk == c.disk {
 		return nil, object.CommitID{}, nil
 	}
-	return c.r.commitTree(c.batch, tree, c.what.subject())
+	if err := c.tx.SetDisk(disk); err != nil {
+		return nil, object.CommitID{}, err
+	}
+	next, err := c.rebase(ctx, disk)
+	if err != nil {
+		return nil, object.CommitID{}, err
+	}
+	c.r.behind = next != disk
+	id, head := c.r.headNow()
+	if head != nil && head.Tree == next {
+		return nil, id, c.batch.Commit()
+	}
+	made, id, err := c.r.commitTree(c.batch, next, c.what.subject())
+	if err != nil || c.r.behind {
+		return made, id, err
+	}
+	return made, id, c.tx.SetApplied(id)
 }
 
-// edits turns the touched names into edits of the head's tree.
-func (c *committer) edits() (*edits, error) {
-	e := &edits{}
-	puts := map[string]object.Entry{}
-	for slot := range c.touched {
-		path, err := c.tx.Path(slot)
+// rebase carries the local edits, which lead from the tree that the disk had to
+// disk, over to the head, which is another where remote changes wait. What
+// comes of both is what a merge makes of them: a version that the disk never
+// had is not replaced unseen, and nothing is lost.
+func (c *committer) rebase(ctx context.Context, disk object.TreeID) (object.TreeID, error) {
+	id, head := c.r.headNow()
+	if head == nil || head.Tree == c.disk {
+		return disk, nil
+	}
+	var seen object.Cover // by the disk, at least
+	if applied := c.tx.Applied(); !applied.IsZero() {
+		commit, err := c.batch.ReadCommit(applied)
 		if err != nil {
-			continue // its directory is gone
+			return disk, err
 		}
-		_, waits := c.waiting[path]
-		if n, ok := c.tx.Get(slot.Parent, slot.Name); ok {
-			puts[path] = treeEntry(n)
-		} else if !waits { // else: the remote version comes back
-			e.remove(path)
-		}
+		seen = commit.FullCover(applied)
 	}
-	paths := slices.Sorted(maps.Keys(puts))
-	for _, path := range paths {
-		if err := c.putEntry(e, path, puts[path]); err != nil {
-			return nil, err
-		}
+	r, err := merge.Merge(ctx, c.batch, c.disk,
+		merge.Side{Tree: disk, Cover: seen},
+		merge.Side{Commit: id, Tree: head.Tree, Cover: head.FullCover(id)})
+	if err != nil {
+		return disk, fmt.Errorf("carry local edits over to the head: %w", err)
 	}
-	return e, nil
+	c.r.warn(r.Conflicts)
+	return r.Tree, nil
 }
 
-// putEntry sets one entry, or, where a remote version of it waits, what comes
-// of both.
-func (c *committer) putEntry(e *edits, path string, entry object.Entry) error {
-	if entry.Kind == object.Dir {
-		id, err := c.oldTree(entry.ID)
-		if err != nil {
-			return err
-		}
-		entry.Tree = id
-	}
-	if len(c.waiting) > 0 {
-		if err := c.ensureParents(e, path); err != nil {
-			return err
-		}
-		if _, waits := c.waiting[path]; waits {
-			return c.rebase(e, path, entry)
-		}
-	}
-	e.put(path, entry)
-	return nil
-}
-
-// oldTree returns the tree that the head has for a directory, zero for a new one.
+// oldTree returns the tree that the disk's had for a directory, zero for a new
+// one.
 func (c *committer) oldTree(id object.FileID) (object.TreeID, error) {
 	path, ok := c.oldPath[id]
-	if !ok || c.base.IsZero() {
+	if !ok || c.disk.IsZero() {
 		return object.TreeID{}, nil
 	}
-	entry, err := findEntry(c.batch, c.base, path)
+	entry, err := findEntry(c.batch, c.disk, path)
 	if err != nil || entry == nil || entry.Kind != object.Dir {
 		return object.TreeID{}, err
 	}

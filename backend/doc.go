@@ -6,9 +6,11 @@
 //
 // A resource is one mirrored directory with its own store, index and sync
 // state. Its head is the commit that stands for what it should show; the index
-// says what is on disk. Where a remote version cannot be applied yet, since the
-// file was edited or is open, the name waits: the head has the new version, the
-// index the old one. A node is another engine; a link is a session with one; a
+// says what is on disk, and the tree that it makes up is the disk's tree. Where a
+// remote version cannot be applied yet, since the file was edited or is open,
+// the name waits: the head has the new version, the disk's tree the old one. A
+// local edit meanwhile is merged with the head, with the disk's tree as it was
+// for a base. A node is another engine; a link is a session with one; a
 // peer is a node that is configured.
 //
 // # The flow
@@ -32,8 +34,8 @@
 //
 // A commit is durable in the store before the journal lets its marks go, and a
 // head before the disk is brought to it. The index follows both; where a crash
-// came between, the worker begins by comparing what the index was brought to
-// with the head (catchUp). Steps that were done are found done.
+// came between, the disk's tree is not the head's, and the worker begins by
+// bringing it there (apply). Steps that were done are found done.
 //
 // Read next: package replica for when heads are merged, package merge for how,
 // fs/tree for what compare-and-swap means on a directory.

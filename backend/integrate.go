@@ -35,17 +35,13 @@ func (r *resource) drain(ctx context.Context) {
 
 // adopt makes another node's head ours: first durably, then on disk.
 func (r *resource) adopt(ctx context.Context, a replica.Adopt) {
-	head, old := r.headNow()
+	head, _ := r.headNow()
 	if head != a.From {
 		return // a local commit came between; the state machine knows
 	}
-	var was object.TreeID
-	if old != nil {
-		was = old.Tree
-	}
 	c, err := r.store.Commit(a.Head)
 	if err == nil {
-		err = r.checkHead(was, c.Tree)
+		err = r.checkHead(c.Tree)
 	}
 	if err == nil {
 		err = r.store.UpdateRefs(store.RefUpdate{Name: headRef, Old: head, New: a.Head})
@@ -55,12 +51,9 @@ func (r *resource) adopt(ctx context.Context, a replica.Adopt) {
 		return
 	}
 	r.headMoved(a.Head, c)
-	if err := r.applyHead(ctx, was, c.Tree, a.Head); err != nil {
-		// The head stands; what is not on disk is found by comparing again.
-		r.report("", fmt.Errorf("apply head %s: %w", a.Head, err))
-		r.stale = true
+	if err := r.apply(ctx); err != nil { // the head stands; the rest is applied later
+		r.report("", err)
 		r.retrySoon()
-		return
 	}
 	r.log.Debug("applied", "resource", r.name, "head", a.Head)
 	r.act(r.replica.Applied(a.Head))
@@ -79,17 +72,17 @@ func (r *resource) failed(head object.CommitID, err error) {
 
 // checkHead refuses a tree in which one directory is at two places: no disk
 // can show it, and no honest node makes it.
-func (r *resource) checkHead(old, head object.TreeID) error {
-	d, err := diffTrees(r.store, old, head)
-	if err != nil {
-		return err
-	}
-	left := map[index.Slot]bool{}
-	for _, p := range d.Removed {
-		left[index.Slot{Parent: p.Parent, Name: p.Entry.Name}] = true
-	}
-	seen := map[object.FileID]bool{}
+func (r *resource) checkHead(head object.TreeID) error {
 	return r.index.View(func(tx *index.Tx) error {
+		d, err := diffTrees(r.store, tx.Disk(), head)
+		if err != nil {
+			return err
+		}
+		left := map[index.Slot]bool{}
+		for _, p := range d.Removed {
+			left[index.Slot{Parent: p.Parent, Name: p.Entry.Name}] = true
+		}
+		seen := map[object.FileID]bool{}
 		for _, p := range d.Added {
 			if p.Entry.Kind != object.Dir {
 				continue
@@ -123,9 +116,7 @@ func (r *resource) merge(ctx context.Context, a replica.Merge) {
 		r.failed(a.Theirs, fmt.Errorf("merge %s with %s: %w", a.Ours, a.Theirs, err))
 		return
 	}
-	for _, c := range made.Conflicts {
-		r.log.Warn("conflict: both versions are kept", "resource", r.name, "path", c.Path)
-	}
+	r.warn(made.Conflicts)
 	r.act(r.replica.Merged(a.Ours, a.Theirs, made.ID, made.Commit.FullCover(made.ID)))
 }
 
@@ -154,39 +145,9 @@ type batchGraph struct{ *store.Batch }
 
 func (b batchGraph) Commit(id object.CommitID) (*object.Commit, error) { return b.ReadCommit(id) }
 
-// applied is the head that the disk was last brought to.
-func (r *resource) applied() (id object.CommitID, err error) {
-	err = r.index.View(func(tx *index.Tx) error {
-		id = tx.Applied()
-		return nil
-	})
-	return id, err
-}
-
-// catchUp applies the head to a disk that stopped half-way, after a crash or an
-// error of the index.
-func (r *resource) catchUp(ctx context.Context) error {
-	head, c := r.headNow()
-	if c == nil {
-		return nil
+// warn tells of what a merge put aside.
+func (r *resource) warn(conflicts []merge.Conflict) {
+	for _, c := range conflicts {
+		r.log.Warn("conflict: both versions are kept", "resource", r.name, "path", c.Path)
 	}
-	applied, err := r.applied()
-	if err != nil || applied == head {
-		r.stale = err != nil
-		return err
-	}
-	var was object.TreeID
-	if !applied.IsZero() {
-		old, err := r.store.Commit(applied)
-		if err != nil {
-			return err
-		}
-		was = old.Tree
-	}
-	if err := r.applyHead(ctx, was, c.Tree, head); err != nil {
-		return err
-	}
-	r.stale = false
-	r.act(r.replica.Applied(head))
-	return nil
 }

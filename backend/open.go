@@ -192,14 +192,15 @@ func (r *resource) openIndex(file string) error {
 	}
 	r.index = ix
 	return ix.Update(func(tx *index.Tx) error {
-		if tx.Applied() != (object.CommitID{}) || r.headC == nil {
+		if r.headC == nil || !tx.Disk().IsZero() {
+			r.behind = r.headC != nil && tx.Disk() != r.headC.Tree
 			return nil
 		}
 		r.wantScan = true
 		if err := r.fillIndex(tx, object.FileID{}, r.headC.Tree); err != nil {
 			return err
 		}
-		return tx.SetApplied(r.head)
+		return errors.Join(tx.SetDisk(r.headC.Tree), tx.SetApplied(r.head))
 	})
 }
 

@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -61,6 +62,13 @@ func randomHistory(t *testing.T, rnd *rand.Rand) {
 	for token := range h.alive {
 		if !strings.Contains(all, token) {
 			t.Errorf("%s was never overwritten or deleted, and is lost", token)
+		}
+	}
+	for i, m := range mirrors {
+		problems, err := m.engine.Check(context.Background())
+		must(t, err)
+		for _, p := range problems {
+			t.Errorf("mirror %d: %s", i, p)
 		}
 	}
 	if t.Failed() {

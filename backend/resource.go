@@ -49,7 +49,7 @@ type resource struct {
 	watched    bool                 // every change comes through a mount: no scan is needed
 	wantScan   bool
 	scanning   bool
-	stale      bool // the disk is not at the head; catchUp brings it there
+	behind     bool // the disk is not at the head
 	looks      looks
 	looked     int              // marks at the last look whether something is due
 	todo       []replica.Action // not done yet
@@ -73,6 +73,7 @@ type resource struct {
 	mu       sync.Mutex // guards what follows; innermost
 	head     object.CommitID
 	headC    *object.Commit
+	waiting  []string          // names whose remote version could not be applied yet
 	problems map[string]string // by path, "" for the resource itself
 	watchers map[chan struct{}]struct{}
 	peers    map[string]peerState // by node fingerprint
@@ -255,7 +256,7 @@ func (r *resource) commitEdits(ctx context.Context, e *edits, subject string) (o
 		return object.CommitID{}, err
 	}
 	r.headMoved(id, c)
-	err = r.applyHead(ctx, old, tree, id)
+	err = r.apply(ctx)
 	r.act(r.replica.Committed(id, c.FullCover(id)))
 	return id, err
 }

@@ -226,10 +226,16 @@ func (r *resource) startScan(ctx context.Context) {
 // refresh brings the head up to date with the disk: from the journal where
 // every change goes through a mount, else by a scan.
 func (r *resource) refresh(ctx context.Context) error {
+	var err error
 	if r.watched {
-		return r.commitAll(ctx)
+		err = r.commitAll(ctx)
+	} else {
+		err = r.rescan(ctx)
 	}
-	return r.rescan(ctx)
+	if err != nil {
+		return err
+	}
+	return r.applyIfBehind(ctx)
 }
 
 // rescan scans and commits on the worker.

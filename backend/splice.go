@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
@@ -35,17 +36,6 @@ func (e *edits) put(path string, entry object.Entry) {
 func (e *edits) remove(path string) {
 	n := e.at(path)
 	n.touched, n.entry, n.sub = true, nil, nil
-}
-
-// has tells whether an entry is set at path, or at something above it.
-func (e *edits) has(path string) bool {
-	n := e
-	for _, name := range strings.Split(path, "/") {
-		if n = n.sub[name]; n == nil {
-			return false
-		}
-	}
-	return n.touched && n.entry != nil
 }
 
 func (e *edits) at(path string) *edits {
@@ -124,4 +114,45 @@ func (e *edits) apply(w treeWriter, was *object.Entry) (*object.Entry, error) {
 	out := *entry
 	out.Tree = tree
 	return &out, nil
+}
+
+// editsOf turns what the index has at the touched names into edits of the tree
+// that it made up before. oldTree is what that tree has for a directory, zero
+// for a new one.
+func editsOf(tx *index.Tx, touched map[index.Slot]bool, oldTree func(object.FileID) (object.TreeID, error)) (*edits, error) {
+	e := &edits{}
+	puts := map[string]object.Entry{}
+	for slot := range touched {
+		path, err := tx.Path(slot)
+		if err != nil {
+			continue // its directory is gone
+		}
+		if n, ok := tx.Get(slot.Parent, slot.Name); ok {
+			puts[path] = treeEntry(n)
+		} else {
+			e.remove(path)
+		}
+	}
+	for path, entry := range puts {
+		if entry.Kind == object.Dir {
+			var err error
+			if entry.Tree, err = oldTree(entry.ID); err != nil {
+				return nil, err
+			}
+		}
+		e.put(path, entry)
+	}
+	return e, nil
+}
+
+// treeEntry is the entry that the tree has for a node.
+func treeEntry(n index.Node) object.Entry {
+	e := withoutTree(n.Entry)
+	e.Mode = mirroredMode(n.Mode, n.Kind)
+	return e
+}
+
+func withoutTree(e object.Entry) object.Entry {
+	e.Tree = object.TreeID{}
+	return e
 }

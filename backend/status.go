@@ -20,15 +20,13 @@ func (r *resource) status() (ResourceStatus, error) {
 	}
 	err := r.index.View(func(tx *index.Tx) error {
 		s.Files, s.Conflicts = tx.Count(), tx.ConflictCount()
-		waiting, err := tx.Pending()
-		for path := range waiting {
-			s.Waiting = append(s.Waiting, r.mirrorPath(path))
-		}
-		sort.Strings(s.Waiting)
-		return err
+		return nil
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, path := range r.waiting {
+		s.Waiting = append(s.Waiting, r.mirrorPath(path))
+	}
 	var problems []string
 	for _, text := range r.problems {
 		problems = append(problems, text)

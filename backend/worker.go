@@ -54,7 +54,7 @@ func (r *resource) run(ctx context.Context) error {
 // begin brings the disk to the head, should a crash have come between, and
 // commits what the journal knows. What else has changed the scan finds.
 func (r *resource) begin(ctx context.Context, w *schedule) {
-	err := r.catchUp(ctx)
+	err := r.applyIfBehind(ctx)
 	if !r.wantScan {
 		err = errors.Join(err, r.commitAll(ctx))
 		r.drain(ctx)
@@ -137,13 +137,7 @@ func (r *resource) tidy(ctx context.Context) {
 func (r *resource) lookAgain(ctx context.Context) {
 	r.clearProblems()
 	r.looks.again()
-	if r.stale {
-		if err := r.catchUp(ctx); err != nil && ctx.Err() == nil {
-			r.report("", err)
-			r.retrySoon()
-		}
-	}
-	if err := r.applyWaiting(ctx); err != nil && ctx.Err() == nil {
+	if err := r.applyIfBehind(ctx); err != nil && ctx.Err() == nil {
 		r.report("", err)
 		r.retrySoon()
 	}

@@ -20,6 +20,7 @@ const (
 
 	metaFormat  = "format"  // uint32, big-endian
 	metaApplied = "applied" // CommitID
+	metaDisk    = "disk"    // TreeID
 	metaCounts  = "counts"  // counts, three uvarints
 )
 
