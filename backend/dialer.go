@@ -262,9 +262,17 @@ func (e *Engine) RemovePeer(_ context.Context, name string) error {
 // Peers lists the peers.
 func (e *Engine) Peers(context.Context) ([]PeerStatus, error) { return e.sessions.status(), nil }
 
-// Busy tells that a session is open, which keeps an idle engine alive.
+// Busy tells that a peer has a session here, or something is being sent: an
+// engine without a mount does not end then.
 func (e *Engine) Busy() bool {
 	e.sessions.mu.Lock()
 	defer e.sessions.mu.Unlock()
-	return len(e.sessions.links) > 0
+	for _, list := range e.sessions.links {
+		for _, l := range list {
+			if l.remote == nil || len(l.session.Transfers()) > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }
