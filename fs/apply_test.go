@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -217,5 +218,38 @@ func TestTempsAreHidden(t *testing.T) {
 				w.t.Errorf("%s is listed", name)
 			}
 		}
+	})
+}
+
+// TestOpenDuringLease: somebody who opens a file to write while it is being
+// probed for writers waits, and does not hear of it.
+func TestOpenDuringLease(t *testing.T) {
+	eachPath(t, func(w *world) {
+		w.write("f", "text")
+		w.journal.await(journal.KindClose, "f")
+		fd, err := unix.Open(w.below("f"), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		must(w.t, err)
+		defer unix.Close(fd)
+		for { // the close that the kernel reports may not be over
+			if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK); err == nil {
+				break
+			} else if err != unix.EAGAIN {
+				w.t.Fatal(err)
+			}
+			runtime.Gosched()
+		}
+		opened := make(chan error, 1)
+		go func() { opened <- opening("f", unix.O_WRONLY)(w.dir) }()
+		for { // until the kernel wants the lease back
+			now, err := unix.FcntlInt(uintptr(fd), unix.F_GETLEASE, 0)
+			must(w.t, err)
+			if now != unix.F_RDLCK {
+				break
+			}
+			runtime.Gosched()
+		}
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
+		must(w.t, err)
+		must(w.t, <-opened)
 	})
 }

@@ -45,7 +45,8 @@ func (l *LinkNode) Readlink(ctx context.Context) ([]byte, syscall.Errno) {
 
 // backingFlags are the open flags for the backing file. The kernel above does
 // O_APPEND itself, and hands over data in memory: neither O_APPEND nor O_DIRECT
-// would be right below. O_NONBLOCK is for a FIFO that has come into the place.
+// would be right below. O_NONBLOCK is for a FIFO that has come into the place,
+// see openAt.
 func backingFlags(flags uint32) int {
 	const kept = unix.O_ACCMODE | unix.O_SYNC | unix.O_DSYNC | unix.O_EXCL
 	return int(flags)&kept | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK
@@ -85,9 +86,19 @@ func (f *FileNode) openToRead(ctx context.Context, flags uint32) (*fileHandle, e
 	return f.newHandle(ctx, fd, flags), nil
 }
 
-// openAt opens a name and checks that it is this inode.
+// openAt opens a name and checks that it is this inode. A probe for writers has
+// a lease on the file for a moment, which makes O_NONBLOCK fail: then the inode
+// itself is opened, which waits.
 func (f *FileNode) openAt(dirfd int, name string, flags uint32) (int, error) {
 	fd, err := unix.Openat(dirfd, name, backingFlags(flags), 0)
+	if err == unix.EWOULDBLOCK {
+		path, err := f.openPath(dirfd, name)
+		if err != nil {
+			return -1, err
+		}
+		defer unix.Close(path)
+		return openInode(path, flags)
+	}
 	if err != nil {
 		return -1, err
 	}
@@ -109,7 +120,12 @@ func (f *FileNode) reopen(flags uint32) (int, error) {
 		return -1, err
 	}
 	defer ref.release()
-	return unix.Open(procPath(ref.fd), backingFlags(flags)&^unix.O_NOFOLLOW, 0)
+	return openInode(ref.fd, flags)
+}
+
+// openInode opens the regular file that an fd refers to.
+func openInode(fd int, flags uint32) (int, error) {
+	return unix.Open(procPath(fd), backingFlags(flags)&^(unix.O_NOFOLLOW|unix.O_NONBLOCK), 0)
 }
 
 // openToWrite opens under the slot lock: apply must not replace the file
