@@ -93,6 +93,30 @@ func TestFlippedBits(t *testing.T) {
 	wantSound(t, s)
 }
 
+// The head of an entry tells type and size; no bit of it may mislead.
+func TestFlippedHeader(t *testing.T) {
+	s := newTestStore(t)
+	w := newWriter(t, s, 1)
+	w.files = map[string]string{"a": strings.Repeat("x", 5000)}
+	id := w.commit()
+	p := onlyPack(t, s)
+	e, _ := p.dir.find(object.Hash(object.TypeBlob, []byte(w.files["a"])))
+	raw, err := os.ReadFile(p.name + ".pack")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for bit := range 24 {
+		bad := append([]byte(nil), raw...)
+		bad[e.off+int64(bit/8)] ^= 1 << (bit % 8)
+		if err := os.WriteFile(p.name+".pack", bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := content(s, id, "a"); err == nil && got != w.files["a"] || err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Errorf("bit %d of the head flipped: %.20q, %v", bit, got, err)
+		}
+	}
+}
+
 // One damaged file: it is named, the rest works, before and after the index is
 // made again.
 func TestDamagedBlob(t *testing.T) {

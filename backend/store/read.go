@@ -145,15 +145,16 @@ func (v *view) OpenBlob(id object.BlobID) (io.ReadCloser, int64, error) {
 		return io.NopCloser(bytes.NewReader(data)), int64(len(data)), err
 	}
 	kind, size, r, err := p.open(id, at)
-	if err != nil {
-		data, e := v.ReadBlob(id, maxDelta) // perhaps another copy is whole
-		return io.NopCloser(bytes.NewReader(data)), int64(len(data)), e
+	if err == nil && kind == object.TypeBlob {
+		return r, size, nil
 	}
-	if kind != object.TypeBlob {
+	if err == nil {
 		r.Close()
-		return nil, 0, fmt.Errorf("read blob: %w: %s is a %s", ErrWrongType, id, kind)
 	}
-	return r, size, nil
+	// Perhaps another copy is whole; and a type that does not fit may itself
+	// be damage, which only reading tells.
+	data, err := v.ReadBlob(id, maxDelta)
+	return io.NopCloser(bytes.NewReader(data)), int64(len(data)), err
 }
 
 // Directory returns a decoded directory. It is shared: the caller must not
