@@ -41,7 +41,7 @@ func (s *Session) UpdateHello(ctx context.Context, h Hello) error {
 // side is to adopt, it does so after checking that Negotiate still says so.
 // Where both hold files and share no id the error is a Refusal with NotShared.
 func (s *Session) Join(ctx context.Context, j Join) (Joined, error) {
-	body, err := s.ask(ctx, callJoin, encode(wireJoin{Resource: j.Resource, IDs: j.IDs, Empty: j.Empty, Unite: j.Unite}))
+	body, err := s.ask(ctx, callJoin, encode(wireJoin(j)))
 	if err != nil {
 		return Joined{}, err
 	}

@@ -16,13 +16,22 @@ type explainer interface {
 	Explain(err error) error
 }
 
-// watched is a connection that remembers when something last arrived on it.
+// watched is a connection that remembers when something last arrived on it, and
+// why it ended.
 type watched struct {
 	conn  io.ReadWriteCloser
 	br    *bufio.Reader
 	start time.Time
 	heard atomic.Int64 // ns after start
 
+	// inSession is set when yamux takes over, which closes the connection as
+	// soon as a read or write fails: then it is too late to ask for an
+	// explanation.
+	inSession bool
+	noting    sync.Once
+	ending    error // set within noting, read after yamux has ended
+
+	closed   atomic.Bool
 	closing  sync.Once
 	closeErr error
 }
@@ -36,12 +45,26 @@ func (c *watched) Read(p []byte) (int, error) {
 	if n > 0 {
 		c.heard.Store(int64(time.Since(c.start)))
 	}
+	c.note(err)
 	return n, err
 }
 
-func (c *watched) Write(p []byte) (int, error) { return c.conn.Write(p) }
+func (c *watched) Write(p []byte) (int, error) {
+	n, err := c.conn.Write(p)
+	c.note(err)
+	return n, err
+}
+
+// note keeps why the connection ended, unless this side closed it.
+func (c *watched) note(err error) {
+	if err == nil || !c.inSession || c.closed.Load() {
+		return
+	}
+	c.noting.Do(func() { c.ending = c.explain(ErrPeerClosed) })
+}
 
 func (c *watched) Close() error {
+	c.closed.Store(true)
 	c.closing.Do(func() { c.closeErr = c.conn.Close() })
 	return c.closeErr
 }

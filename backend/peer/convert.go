@@ -118,7 +118,7 @@ func parseJoin(data []byte) (Join, error) {
 	if err := checkResource(w.Resource); err != nil {
 		return Join{}, err
 	}
-	return Join{Resource: w.Resource, IDs: w.IDs, Empty: w.Empty, Unite: w.Unite}, checkIDs(w.IDs)
+	return Join(w), checkIDs(w.IDs)
 }
 
 func parseJoined(data []byte) (Joined, error) {

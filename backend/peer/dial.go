@@ -233,7 +233,7 @@ func (d *Dialer) handshake(ctx context.Context, t *target, through *hop) (*hop, 
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	keys := openKeyring(t.named, d.usualKeys(), t.agent, t.only)
+	keys := openKeyring(ctx, t.named, d.usualKeys(), t.agent, t.only)
 	defer keys.close()
 	c, channels, requests, err := ssh.NewClientConn(conn, t.addr, clientConfig(t, keys))
 	if err != nil {

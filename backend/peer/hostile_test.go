@@ -77,8 +77,11 @@ func TestNothingIsToldToStrangers(t *testing.T) {
 	done := make(chan struct{})
 	open(t, Options{}, func(c net.Conn) {
 		defer close(done)
-		go c.Write([]byte("login: \n"))
-		heard, _ = io.ReadAll(c)
+		first := make([]byte, len(preamble()))
+		io.ReadFull(c, first)
+		c.Write([]byte("login: \n"))
+		rest, _ := io.ReadAll(c)
+		heard = append(first, rest...)
 	})
 	<-done
 	if string(heard) != preamble() {
@@ -288,21 +291,25 @@ func TestBadReplies(t *testing.T) {
 // A peer that lets calls hang loses them; one that does not answer ours loses
 // the session.
 func TestSlowPeers(t *testing.T) {
-	o := Options{Idle: 20 * time.Millisecond, Calls: 2, Handler: &handler{push: func(_ context.Context, _ *Session, _ Push, r io.Reader) error {
+	t.Parallel()
+	o := Options{Idle: 300 * time.Millisecond, Calls: 2, Handler: &handler{push: func(_ context.Context, _ *Session, _ Push, r io.Reader) error {
 		_, err := io.Copy(io.Discard, r)
 		return err
 	}}}
 	s, mux := rawPeer(t, o)
-	for range 6 { // more than are served at a time
+	var hanging sync.WaitGroup
+	for range 5 { // more than are served at a time
 		st, err := mux.OpenStream()
 		must(t, err)
-		st.Write([]byte("Q"))
-		n, err := io.Copy(io.Discard, st)
-		if n != 0 || err != nil {
-			t.Errorf("hanging request: %d bytes, %v", n, err)
-		}
-		st.Close()
+		hanging.Go(func() {
+			defer st.Close()
+			st.Write([]byte("Q"))
+			if n, err := io.Copy(io.Discard, st); n != 0 || err != nil {
+				t.Errorf("hanging request: %d bytes, %v", n, err)
+			}
+		})
 	}
+	hanging.Wait()
 	st, err := mux.OpenStream()
 	must(t, err)
 	st.Write(requestFrame(callPush, encode(packToWire("docs", commitID("h"), nil, 0))))
@@ -325,9 +332,10 @@ func TestSlowPeers(t *testing.T) {
 
 // A peer whose machine is gone is given up, even with nothing to send.
 func TestSilentPeer(t *testing.T) {
+	t.Parallel()
 	ca, cb := net.Pipe()
 	hung := &hangable{Conn: ca}
-	a, b := openPair(t, hung, cb, Options{Ping: 10 * time.Millisecond, Silence: 60 * time.Millisecond}, Options{Ping: long, Silence: long})
+	a, b := openPair(t, hung, cb, Options{Ping: 100 * time.Millisecond, Silence: 2 * time.Second}, Options{Ping: long, Silence: long})
 	_, err := a.Ping(context.Background())
 	must(t, err)
 	must(t, a.Err())

@@ -113,9 +113,9 @@ func (e *RemoteError) NotFound() bool {
 }
 
 // Explain adds to err how the command ended and what it wrote to its standard
-// error. It waits a moment for the command to end.
+// error. It waits up to three seconds for the command to end.
 func (r *Remote) Explain(err error) error {
-	wait := time.NewTimer(time.Second)
+	wait := time.NewTimer(3 * time.Second)
 	defer wait.Stop()
 	e := &RemoteError{Command: r.command, Status: -1, Err: err}
 	select {
@@ -131,7 +131,9 @@ func (r *Remote) Explain(err error) error {
 			return err
 		}
 	}
-	e.Stderr = lines(r.Stderr())
+	if e.Stderr = lines(r.Stderr()); e.Stderr == "" && e.Status <= 0 {
+		return err // nothing to add
+	}
 	return e
 }
 

@@ -117,6 +117,7 @@ func Open(ctx context.Context, conn io.ReadWriteCloser, o Options) (*Session, er
 }
 
 func startMux(c *watched, o Options) (*yamux.Session, error) {
+	c.inSession = true
 	conf := &yamux.Config{
 		AcceptBacklog:          256,
 		KeepAliveInterval:      o.Ping, // checked, not used
@@ -161,7 +162,11 @@ func (s *Session) watchEnd() {
 	select {
 	case <-s.ctx.Done():
 	case <-s.mux.CloseChan():
-		s.fail(s.conn.explain(s.muxError()))
+		s.mux.Close() // returns when all of yamux has ended
+		if s.conn.ending != nil {
+			s.fail(s.conn.ending)
+		}
+		s.fail(s.muxError())
 	}
 	s.mux.Close()
 	s.conn.Close()

@@ -355,6 +355,50 @@ func TestDialEndsWithContext(t *testing.T) {
 	wantErr(t, err, ErrUnreachable)
 }
 
+// So is an agent that does not answer.
+func TestHungAgent(t *testing.T) {
+	srv := sshd.Start(t)
+	dir, err := os.MkdirTemp("", "agent")
+	must(t, err)
+	defer os.RemoveAll(dir)
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	must(t, err)
+	defer l.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		c.Read(make([]byte, 1)) // it is asked
+		cancel()
+		io.Copy(io.Discard, c)
+	}()
+	d := dialer(srv.ClientHome)
+	d.Agent = l.Addr().String()
+	_, err = d.Dial(ctx, &URL{Host: srv.Host, Port: srv.Port, User: srv.User}, "")
+	wantErr(t, err, context.Canceled)
+}
+
+// Only modern algorithms are offered.
+func TestAlgorithms(t *testing.T) {
+	m := modern()
+	for _, list := range [][]string{m.Ciphers, m.MACs, m.KeyExchanges, m.HostKeys, m.PublicKeyAuths} {
+		if len(list) == 0 {
+			t.Errorf("a list is empty: %+v", m)
+		}
+		for _, a := range list {
+			for _, old := range []string{"sha1", "cbc", "dss", "rc4", "arcfour", "3des", "md5"} {
+				if strings.Contains(a, old) || a == ssh.KeyAlgoRSA {
+					t.Errorf("%s is offered", a)
+				}
+			}
+		}
+	}
+}
+
 func TestNewDialer(t *testing.T) {
 	env := map[string]string{"HOME": "/somewhere", "SSH_AUTH_SOCK": "/sock"}
 	d := NewDialer(func(k string) string { return env[k] }, nil)

@@ -2,9 +2,9 @@ package peer
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -48,23 +48,24 @@ func (e *AuthError) Error() string {
 // keyring is what we can log in with. The agent's connection lasts until close.
 type keyring struct {
 	signers []ssh.Signer
-	tried   []string // names of the signers
-	notes   []string // why there are not more
-	agent   io.Closer
+	tried   []string     // names of the signers
+	notes   []string     // why there are not more
+	agent   func()       // ends the agent's connection; nil if there is none
 	held    []ssh.Signer // by the agent
 }
 
 func (k *keyring) close() {
 	if k.agent != nil {
-		k.agent.Close()
+		k.agent()
 	}
 }
 
 // openKeyring collects keys: those that the config names, the agent's, then
 // those at the usual places. Hosts give up after a few, so the order counts.
-func openKeyring(named, usual []string, socket string, only bool) *keyring {
+// An agent that hangs does so until ctx ends.
+func openKeyring(ctx context.Context, named, usual []string, socket string, only bool) *keyring {
 	k := &keyring{}
-	k.openAgent(socket)
+	k.openAgent(ctx, socket)
 	for _, f := range named {
 		k.file(f, true)
 	}
@@ -81,16 +82,20 @@ func openKeyring(named, usual []string, socket string, only bool) *keyring {
 	return k
 }
 
-func (k *keyring) openAgent(socket string) {
+func (k *keyring) openAgent(ctx context.Context, socket string) {
 	if socket == "" {
 		return
 	}
-	conn, err := net.Dial("unix", socket)
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	if err != nil {
 		k.notes = append(k.notes, "the ssh agent does not answer: "+err.Error())
 		return
 	}
-	k.agent = conn
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	k.agent = func() {
+		stop()
+		conn.Close()
+	}
 	held, err := agent.NewClient(conn).Signers()
 	if err != nil {
 		k.notes = append(k.notes, "the ssh agent lists no keys: "+err.Error())

@@ -98,12 +98,10 @@ func splitURL(s string) (*URL, error) {
 			return nil, fmt.Errorf("%w: %w", ErrURL, err)
 		}
 	}
-	if rest, ok := strings.CutPrefix(u.Path, "/~/"); ok {
-		u.Path = rest
+	if u.Path == "/~" || strings.HasPrefix(u.Path, "/~/") {
+		u.Path = u.Path[1:]
 	}
-	if u.Path == "/" || u.Path == "/~" {
-		u.Path = ""
-	}
+	u.Path = relative(u.Path)
 	return u, nil
 }
 
@@ -120,7 +118,7 @@ func splitSCP(s string) (*URL, error) {
 			return nil, fmt.Errorf("%w: no path after the colon", ErrURL)
 		}
 	}
-	u.Path = strings.TrimPrefix(rest, "~/")
+	u.Path = relative(rest)
 	if i := strings.LastIndexByte(host, '@'); i >= 0 {
 		u.User, host = host[:i], host[i+1:]
 		if u.User == "" {
@@ -132,6 +130,16 @@ func splitSCP(s string) (*URL, error) {
 		u.Host = host[1 : len(host)-1]
 	}
 	return u, nil
+}
+
+// relative takes the login directory from the front of a path. Neither that
+// directory nor the root is a mirror by itself: they stand for the default one.
+func relative(path string) string {
+	path = strings.TrimPrefix(path, "~/")
+	if path == "~" || strings.Trim(path, "/") == "" {
+		return ""
+	}
+	return path
 }
 
 // scpColon finds the colon before the path: the first one outside brackets.

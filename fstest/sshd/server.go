@@ -99,6 +99,12 @@ func (s *Server) configure() {
 	check(s.t, os.WriteFile(s.path("sshd_config"), []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 }
 
+// Configure adds a line to sshd_config, for connections from now on.
+func (s *Server) Configure(line string) {
+	s.t.Helper()
+	s.append(s.path("sshd_config"), line+"\n")
+}
+
 func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
 func (s *Server) hostKeyFile() string     { return s.path("host_key") }
 
