@@ -116,7 +116,7 @@ func (s *sessions) askToShare(ctx context.Context, l *link, r *resource, ours pe
 	l.share(r, name) // before the peer answers: it announces at once
 	got, err := l.session.Join(ctx, peer.Join{Resource: name, IDs: ours.IDs, Empty: ours.Empty, Unite: unite})
 	if err == nil {
-		_, err = r.negotiate(ctx, peer.Identity{IDs: got.IDs, Empty: got.Empty}, unite)
+		_, err = r.negotiate(ctx, peer.Identity(got), unite)
 	}
 	if err != nil {
 		l.unshare(r)

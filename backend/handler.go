@@ -116,7 +116,7 @@ func (l *link) OnJoin(ctx context.Context, _ *peer.Session, j peer.Join) (peer.J
 			l.s.connect(l, r)
 		}
 	}
-	return peer.Joined{IDs: ours.IDs, Empty: ours.Empty}, nil
+	return peer.Joined(ours), nil
 }
 
 // negotiate comes to one id with a peer's resource, and returns ours as it is
