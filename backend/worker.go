@@ -177,9 +177,7 @@ func (r *resource) due(all []journal.Mark, now time.Time) (due []journal.Mark, n
 			}
 			at := earlier(m.Last.Add(r.conf.Settle), m.First.Add(burstTime))
 			settled[i] = m.Kinds.Has(journal.KindFound) || !now.Before(at)
-			if !settled[i] && (m.Kinds.Has(journal.KindClose) || m.Kinds.Has(journal.KindRename)) {
-				_, settled[i] = tx.Lookup(m.Path)
-			}
+			settled[i] = settled[i] || r.endsEdit(tx, m)
 			urgent = urgent || settled[i]
 			if !settled[i] {
 				next = earlier(next, at)
@@ -196,6 +194,20 @@ func (r *resource) due(all []journal.Mark, now time.Time) (due []journal.Mark, n
 		}
 	}
 	return due, next, nil
+}
+
+// endsEdit tells whether the mark is of a file with a history whose new content
+// is complete. A name that a rename took away is not: an editor that saves by
+// moving the old version aside fills it again in a moment, and that is an edit.
+func (r *resource) endsEdit(tx *index.Tx, m journal.Mark) bool {
+	if !m.Kinds.Has(journal.KindClose) && !m.Kinds.Has(journal.KindRename) {
+		return false
+	}
+	if _, tracked := tx.Lookup(m.Path); !tracked {
+		return false
+	}
+	_, err := r.tree.Stat(m.Path)
+	return !isAbsent(err)
 }
 
 func (r *resource) dueOfBurst(all []journal.Mark, now time.Time) (due []journal.Mark, next time.Time, err error) {
