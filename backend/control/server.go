@@ -27,6 +27,7 @@ type Hello struct {
 	Mirror  string `json:"mirror"` // the mirror's id
 	Base    string `json:"base"`   // its base directory
 	Mounted bool   `json:"mounted"`
+	Config  string `json:"config,omitempty"` // the config file where it is not the mirror's own, absolute
 }
 
 // ShutdownOptions say why and how an engine is asked to end.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/backend/control"
 	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/config"
 )
@@ -137,15 +139,23 @@ func (a *app) withConfig(m *mirror) (*mirror, error) {
 	if _, err := os.Lstat(m.configFile()); err == nil {
 		return m, nil
 	}
-	n, err := node.Load(m.state())
-	if err == nil {
+	if n, err := node.Load(m.state()); err == nil {
 		m.config = n.Config
+		return m, nil
+	}
+	// A mount hides the state; its engine knows.
+	if socket, err := mountedSocket(m.base); err == nil && socket != "" {
+		if c, err := control.Dial(context.Background(), socket); err == nil {
+			m.config = c.Hello().Config
+			c.Close()
+		}
 	}
 	return m, nil // what is wrong with the state shows when it is used
 }
 
-// isMirror reports whether dir has a state directory: one with a config file
-// or a node in it. Behind the mount of a dead daemon it fails with errStale.
+// isMirror reports whether dir is mounted, or has a state directory: one with a
+// config file or a node in it. Behind the mount of a dead daemon it fails with
+// errStale.
 func isMirror(dir string) (bool, error) {
 	for _, name := range []string{node.ConfigName, "node.json"} {
 		info, err := os.Lstat(dir + "/" + node.StateDir + "/" + name)
@@ -156,5 +166,6 @@ func isMirror(dir string) (bool, error) {
 			return true, nil
 		}
 	}
-	return false, nil
+	socket, err := mountedSocket(dir) // a mount shows neither where the config is kept elsewhere
+	return err == nil && socket != "", nil
 }

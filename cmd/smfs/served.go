@@ -80,7 +80,7 @@ func (s *served) run(ctx context.Context, o listenOptions) error {
 func (s *served) hello(mirrorID string) control.Hello {
 	return control.Hello{
 		Version: versionString(), PID: os.Getpid(), Mirror: mirrorID,
-		Base: s.daemon.mirror.base, Mounted: s.daemon.mount != nil,
+		Base: s.daemon.mirror.base, Config: s.daemon.mirror.config, Mounted: s.daemon.mount != nil,
 	}
 }
 
