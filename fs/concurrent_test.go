@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
 	"golang.org/x/sys/unix"
 )
 
@@ -213,5 +215,32 @@ func TestRenameAgainstCreate(t *testing.T) {
 				w.t.Errorf("%s is not marked", name)
 			}
 		}
+	})
+}
+
+// TestRenameWaitsForPaths: between the moment in which a path has been worked
+// out and the end of what happens there, no directory on it is renamed.
+func TestRenameWaitsForPaths(t *testing.T) {
+	eachPath(t, func(w *world) {
+		must(w.t, os.MkdirAll(w.path("a/sub"), 0o755))
+		renamed := make(chan error, 1)
+		w.journal.onRecord(func(r journal.Record) {
+			if r.Kind != journal.KindMkdir {
+				return
+			}
+			go func() { renamed <- os.Rename(w.path("a"), w.path("b")) }()
+			for w.m.names.TryRLock() { // until the rename waits for us
+				w.m.names.RUnlock()
+				if len(renamed) > 0 {
+					w.t.Error("renamed a directory while something was being made in it")
+					return
+				}
+				runtime.Gosched()
+			}
+		})
+		err := os.Mkdir(w.path("a/sub/new"), 0o755)
+		w.journal.onRecord(nil)
+		must(w.t, err)
+		must(w.t, <-renamed)
 	})
 }

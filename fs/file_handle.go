@@ -195,10 +195,10 @@ func (h *fileHandle) close() {
 	err := unix.Close(h.fd)
 	h.dropPassthrough()
 	h.closing.Unlock()
-	end(op, err)
 	if h.writable {
-		h.n.m.queue.attr(h.n)
+		h.n.m.queue.attr(h.n) // a mapping moved the times behind the kernel's back
 	}
+	end(op, err)
 }
 
 func (n *node) forgetHandle(h *fileHandle) {

@@ -149,6 +149,16 @@ func (w *world) settlePoll() {
 	must(w.t, unix.Close(fd))
 }
 
+// settleClose waits until no mutation is under way, nor a close that was awaited,
+// and the kernel has been told.
+func (w *world) settleClose() {
+	busy := func(m journal.Mark) bool { return m.Busy }
+	for slices.ContainsFunc(w.journal.Snapshot("mirror"), busy) {
+		runtime.Gosched()
+	}
+	w.m.Drain()
+}
+
 func openBase(t *testing.T, dir string) int {
 	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	must(t, err)

@@ -302,7 +302,13 @@ func TestSharedMapping(t *testing.T) {
 			w.t.Errorf("the mount reads %.30q", got)
 		}
 		w.journal.await(journal.KindClose, "f")
-		w.m.Drain()
+		w.journal.take()
+		must(w.t, setTime(w.path("f"), 1_000_000_007))
+		w.journal.take()
+		_, err = program(w.t, nil, "mmapopen", w.path("f"), "once more")
+		must(w.t, err)
+		w.journal.await(journal.KindClose, "f")
+		w.settleClose()
 		if a, b := stat(w.t, w.path("f")), stat(w.t, w.below("f")); a.Mtim != b.Mtim {
 			w.t.Errorf("mtime %v, below %v", a.Mtim, b.Mtim)
 		}

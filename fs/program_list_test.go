@@ -109,3 +109,21 @@ func programDaemon(a []string) error {
 	m.Wait()
 	return nil
 }
+
+// programMmapOpen PATH TEXT writes through a shared mapping of a file that stays
+// open, and whose attributes the kernel has just been asked for.
+func programMmapOpen(a []string) error {
+	fd, err := unix.Open(a[0], unix.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	mem, err := unix.Mmap(fd, 0, len(a[1]), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(a[0]); err != nil {
+		return err
+	}
+	copy(mem, a[1])
+	return errors.Join(unix.Msync(mem, unix.MS_SYNC), unix.Munmap(mem), unix.Close(fd))
+}

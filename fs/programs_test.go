@@ -71,6 +71,7 @@ func programs() map[string]func([]string) error {
 		"truncate":  func(a []string) error { return os.Truncate(a[0], 3) },
 		"list":      programList,
 		"mmap":      programMmap,
+		"mmapopen":  programMmapOpen,
 		"hold":      programHold,
 		"daemon":    programDaemon,
 		"read":      programRead,

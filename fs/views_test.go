@@ -207,6 +207,7 @@ func TestTagView(t *testing.T) {
 		if got := w.read("@tags/work/" + suffixed); got != "deep report" || !strings.HasSuffix(suffixed, ".txt") {
 			w.t.Errorf("%s reads %q", suffixed, got)
 		}
+		w.checkLinkCount("@tags/work/report.txt", 1)
 		w.checkAlias("@tags/work/report.txt", "docs/report.txt")
 		w.checkAlias("@tags/work,urgent/report.txt", "docs/report.txt")
 		w.checkAlias("@tags/work/deep/report.txt", "docs/deep/report.txt")
@@ -236,6 +237,17 @@ func (w *world) checkAlias(alias, path string) {
 	w.write(path, "through the path")
 	if got := w.read(alias); got != "through the path" {
 		w.t.Errorf("%s reads %q", alias, got)
+	}
+}
+
+// checkLinkCount checks what the kernel was told at the look-up of an alias: one
+// link more than there are, so that losing the alias leaves the rest.
+func (w *world) checkLinkCount(alias string, links uint32) {
+	w.t.Helper()
+	var st unix.Statx_t
+	must(w.t, unix.Statx(unix.AT_FDCWD, w.path(alias), unix.AT_STATX_DONT_SYNC, unix.STATX_NLINK, &st))
+	if st.Nlink != links+1 {
+		w.t.Errorf("%s was looked up with %d links, want %d", alias, st.Nlink, links+1)
 	}
 }
 
