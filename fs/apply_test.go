@@ -74,6 +74,11 @@ func TestApplyShowsAtOnce(t *testing.T) {
 			w.t.Fatalf("reads %q before", got)
 		}
 
+		w.place("d/unasked", "nobody has asked for this name")
+		if got := w.list("d"); !slices.Equal(got, []string{"f", "unasked"}) {
+			w.t.Errorf("listing after the first: %q", got)
+		}
+		must(w.t, w.tree.Remove("d/unasked", tree.Exactly(w.info("d/unasked"))))
 		w.place("d/new", "came from elsewhere")
 		w.place("d/f", "replaced")
 		if got := w.read("d/new"); got != "came from elsewhere" {
