@@ -48,6 +48,7 @@ type Engine struct {
 	o         Options
 	log       *slog.Logger
 	resources []*resource
+	broken    []broken
 	sessions  *sessions
 	mounted   mountState
 
@@ -63,8 +64,9 @@ type mountState struct {
 	mounted, passthrough bool
 }
 
-// Open opens, or makes, the store and index of every resource. Nothing runs
-// before Start.
+// Open opens, or makes, the store and index of every resource. It fails if none
+// can be used; what is wrong with some is told by Status. Nothing runs before
+// Start.
 func Open(o Options) (*Engine, error) {
 	if o.Env == nil {
 		o.Env = os.Getenv
@@ -75,12 +77,18 @@ func Open(o Options) (*Engine, error) {
 			return nil, fmt.Errorf("make state directory: %w", err)
 		}
 	}
+	var failed []error
 	for i := range o.Config.Resources {
 		r, err := e.openResource(o.Config.Resources[i])
 		if err != nil {
-			return nil, errors.Join(err, e.closeResources())
+			failed = append(failed, err)
+			e.broken = append(e.broken, e.openBroken(o.Config.Resources[i], err))
+			continue
 		}
 		e.resources = append(e.resources, r)
+	}
+	if len(e.resources) == 0 {
+		return nil, errors.Join(append(failed, e.closeResources())...)
 	}
 	s, err := newSessions(e)
 	if err != nil {
@@ -100,9 +108,17 @@ type ResourceTree struct {
 
 // Trees lists the backing directories.
 func (e *Engine) Trees() []ResourceTree {
-	out := make([]ResourceTree, len(e.resources))
-	for i, r := range e.resources {
-		out[i] = ResourceTree{r.name, r.conf.Path, r.conf.External, r.tree}
+	var out []ResourceTree
+	add := func(r *resource) {
+		if r.tree != nil {
+			out = append(out, ResourceTree{r.name, r.conf.Path, r.conf.External, r.tree})
+		}
+	}
+	for _, r := range e.resources {
+		add(r)
+	}
+	for _, b := range e.broken {
+		add(b.resource)
 	}
 	return out
 }
@@ -113,7 +129,7 @@ func (e *Engine) repaired(ctx context.Context) error {
 	if !e.o.Journal.Recovery().Damaged {
 		return nil
 	}
-	if err := e.sessions.awaitReady(ctx); err != nil {
+	if err := e.sessions.awaitReady(ctx); err != nil || len(e.broken) > 0 {
 		return nil // the next start scans again
 	}
 	e.log.Warn("the journal was damaged; all was scanned", "problem", e.o.Journal.Recovery().Problem)
@@ -169,6 +185,9 @@ func (e *Engine) closeResources() error {
 	for _, r := range e.resources {
 		errs = append(errs, r.close())
 	}
+	for _, b := range e.broken {
+		errs = append(errs, b.close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -196,7 +215,11 @@ func (e *Engine) resourceAt(path string) (*resource, string, error) {
 	if err := tree.CheckPath(rest); err != nil {
 		return nil, "", fmt.Errorf("%w: %q: %w", ErrInvalid, path, err)
 	}
-	return e.resource(conf.Name), rest, nil
+	r := e.resource(conf.Name)
+	if r == nil {
+		return nil, "", e.unusable(conf.Name)
+	}
+	return r, rest, nil
 }
 
 // mirrorPath is the path in the mirror of a path in a resource.
@@ -224,6 +247,9 @@ func (e *Engine) Status(context.Context) (*Status, error) {
 			return nil, err
 		}
 		s.Resources = append(s.Resources, rs)
+	}
+	for _, b := range e.broken {
+		s.Resources = append(s.Resources, b.status())
 	}
 	s.Peers = e.sessions.status()
 	return s, nil

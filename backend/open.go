@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/replica"
 	"github.com/silvermirror/smfs/backend/store"
@@ -23,25 +24,13 @@ import (
 // openResource opens what belongs to one resource. A damaged index is made
 // anew from the head: only the store cannot be replaced.
 func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
-	r = &resource{
-		name: conf.Name, conf: conf, journal: e.o.Journal, ignore: config.NewIgnore(conf.Ignore, conf.VCS),
-		random: random, now: time.Now, log: e.log, nodeName: e.o.Node.Name, generation: &e.generation, key: e.o.Node.Signer,
-		watched: e.o.Mounted && !conf.External, looks: looks{},
-		wantScan: !e.o.Trusted || !e.o.Mounted || conf.External || e.o.Journal.Recovery().Damaged,
-		calls:    make(chan func()), retry: make(chan struct{}, 1), ready: make(chan struct{}),
-		local: &pathSet{}, kept: &pathSet{}, nodes: map[string]bool{}, problems: map[string]string{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),
-	}
-	r.scannedAtStart.Store(-1)
+	r = e.newResource(conf)
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("open resource %s: %w", conf.Name, err), r.close())
+			dir := filepath.Join(e.o.Config.Base, node.StateDir, "store", conf.Name+".git")
+			err = fmt.Errorf("open resource %s: %w", conf.Name, errors.Join(damaged(dir, err), r.close()))
 		}
 	}()
-	for _, other := range e.o.Config.Resources {
-		if rel, ok := strings.CutPrefix(other.Directory, conf.Directory+"/"); ok && other.Name != conf.Name {
-			r.skipped = append(r.skipped, rel)
-		}
-	}
 	if r.store, err = openStore(filepath.Join(e.o.State, "store", conf.Name+".git"), e.o.State); err != nil {
 		return r, err
 	}
@@ -56,6 +45,25 @@ func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
 		return r, err
 	}
 	return r, r.loadTags()
+}
+
+// newResource is a resource of which nothing is open.
+func (e *Engine) newResource(conf config.Resource) *resource {
+	r := &resource{
+		name: conf.Name, conf: conf, journal: e.o.Journal, ignore: config.NewIgnore(conf.Ignore, conf.VCS),
+		random: random, now: time.Now, log: e.log, nodeName: e.o.Node.Name, generation: &e.generation, key: e.o.Node.Signer,
+		watched: e.o.Mounted && !conf.External, looks: looks{},
+		wantScan: !e.o.Trusted || !e.o.Mounted || conf.External || e.o.Journal.Recovery().Damaged,
+		calls:    make(chan func()), retry: make(chan struct{}, 1), ready: make(chan struct{}),
+		local: &pathSet{}, kept: &pathSet{}, nodes: map[string]bool{}, problems: map[string]string{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),
+	}
+	r.scannedAtStart.Store(-1)
+	for _, other := range e.o.Config.Resources {
+		if rel, ok := strings.CutPrefix(other.Directory, conf.Directory+"/"); ok && other.Name != conf.Name {
+			r.skipped = append(r.skipped, rel)
+		}
+	}
+	return r
 }
 
 // openStore opens the store at dir, or makes one. A mirror that was copied or
@@ -122,13 +130,28 @@ func newID() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// openTree opens the backing directory by fd.
+// openTree opens the backing directory by fd, and marks a new one.
 func (r *resource) openTree(base int) error {
+	if err := r.openDirectory(base, r.store.Head().IsZero()); err != nil {
+		return err
+	}
+	id, err := r.tree.RootID()
+	if err == nil && id == "" && r.store.Head().IsZero() {
+		return r.markRoot()
+	}
+	if errors.Is(err, tree.ErrUnsupported) {
+		return nil
+	}
+	return err
+}
+
+// openDirectory opens the backing directory; create allows to make it.
+func (r *resource) openDirectory(base int, create bool) error {
 	dir := fmt.Sprintf("/proc/self/fd/%d/%s", base, r.conf.Path)
 	if r.conf.External {
 		dir = r.conf.Directory
 	}
-	if head := r.store.Head(); head.IsZero() {
+	if create {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make directory: %w", err)
 		}
@@ -139,16 +162,6 @@ func (r *resource) openTree(base int) error {
 	}
 	defer unix.Close(fd)
 	r.tree, err = tree.Open(fd, tree.Options{Resource: r.name, Skip: r.skip, Problem: r.report})
-	if err != nil {
-		return err
-	}
-	id, err := r.tree.RootID()
-	if err == nil && id == "" && r.store.Head().IsZero() {
-		return r.markRoot()
-	}
-	if errors.Is(err, tree.ErrUnsupported) {
-		return nil
-	}
 	return err
 }
 

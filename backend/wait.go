@@ -20,10 +20,12 @@ func (e *Engine) Wait(ctx context.Context, o WaitOptions) error {
 			return waitError(ctx, err, r.name+" is not committed yet", "smfs status shows what is pending; a file that is open for writing is committed when it is closed")
 		}
 	}
-	if !o.Mirrored {
-		return nil
+	if o.Mirrored {
+		if err := e.sessions.waitMirrored(ctx); err != nil {
+			return err
+		}
 	}
-	return e.sessions.waitMirrored(ctx)
+	return e.uncommitted()
 }
 
 func waitError(ctx context.Context, err error, what, hint string) error {
@@ -88,6 +90,9 @@ func (e *Engine) Sync(ctx context.Context, o SyncOptions) (*SyncReport, error) {
 	if len(o.Resources) > 0 {
 		list = nil
 		for _, name := range o.Resources {
+			if err := e.unusable(name); err != nil {
+				return nil, err
+			}
 			r := e.resource(name)
 			if r == nil {
 				return nil, fmt.Errorf("%w: no resource %q in %s", ErrNotFound, name, e.o.Config.File)
@@ -117,6 +122,9 @@ func (e *Engine) Sync(ctx context.Context, o SyncOptions) (*SyncReport, error) {
 			return out, errors.Join(err, serr)
 		}
 		out.Resources = append(out.Resources, rs)
+	}
+	if len(o.Resources) == 0 && len(e.broken) > 0 {
+		err = errors.Join(err, e.broken[0].err)
 	}
 	return out, err
 }

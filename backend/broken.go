@@ -1,0 +1,65 @@
+package backend
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/backend/store"
+	"github.com/silvermirror/smfs/config"
+)
+
+// broken is a resource that could not be opened. The others go on. Its files
+// stay where they are, a mount shows and journals them, and nothing of it is
+// committed, applied or told to peers until it is mended.
+type broken struct {
+	*resource // its tree at most is open
+	err       error
+}
+
+// openBroken opens what can be had of a resource that failed to open.
+func (e *Engine) openBroken(conf config.Resource, cause error) broken {
+	r := e.newResource(conf)
+	if err := r.openDirectory(e.o.Base, false); err != nil {
+		e.log.Warn("the directory cannot be had either", "resource", conf.Name, "error", err)
+	}
+	e.log.Error("resource cannot be used; the others go on", "resource", conf.Name, "error", cause)
+	return broken{r, cause}
+}
+
+// damaged tells damage of a store from other failures, and what to do about it.
+func damaged(dir string, err error) error {
+	for _, is := range []error{store.ErrDamaged, store.ErrCorrupt, store.ErrMissing, store.ErrBadRef, object.ErrInvalid, object.ErrForeign} {
+		if errors.Is(err, is) {
+			return WithHint(fmt.Errorf("%w: %w", ErrDamaged, err),
+				"its files are untouched at their paths; `git --git-dir="+dir+" fsck` lists what is damaged, a copy of the store mends it")
+		}
+	}
+	return err
+}
+
+// unusable is the error of a resource that failed to open, nil where there is
+// none of that name.
+func (e *Engine) unusable(name string) error {
+	for _, b := range e.broken {
+		if b.name == name {
+			return b.err
+		}
+	}
+	return nil
+}
+
+// uncommitted fails if a resource that cannot be used may have changed.
+func (e *Engine) uncommitted() error {
+	for _, b := range e.broken {
+		if !b.watched || b.journal.Pending(b.name) > 0 {
+			return b.err
+		}
+	}
+	return nil
+}
+
+// status describes what is known of it.
+func (b broken) status() ResourceStatus {
+	return ResourceStatus{Name: b.name, Pending: b.journal.Pending(b.name), Problem: errorText(b.err)}
+}
