@@ -156,20 +156,16 @@ func TestRootForeignMount(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return // only root mounts a tmpfs
 	}
-	s := setup{prepare: func(dir string) {
-		at := filepath.Join(dir, "usb")
-		must(t, os.Mkdir(at, 0o755))
-		must(t, unix.Mount("tmpfs", at, "tmpfs", 0, "size=1m"))
-		must(t, os.WriteFile(filepath.Join(at, "f"), []byte("on the stick"), 0o644))
-	}}
 	for _, passthrough := range []string{"auto", "off"} {
 		t.Run(passthrough, func(t *testing.T) {
-			s.passthrough = passthrough
-			w := newWorld(t, s)
-			t.Cleanup(func() {
-				must(t, w.m.Unmount(false))
-				must(t, unix.Unmount(filepath.Join(w.dir, "usb"), 0))
-			})
+			w := newWorld(t, setup{passthrough: passthrough, prepare: func(dir string) {
+				at := filepath.Join(dir, "usb")
+				must(t, os.Mkdir(at, 0o755))
+				must(t, unix.Mount("tmpfs", at, "tmpfs", 0, "size=1m"))
+				// After the mirror is unmounted, before the directory is removed.
+				t.Cleanup(func() { must(t, unix.Unmount(at, unix.MNT_DETACH)) })
+				must(t, os.WriteFile(filepath.Join(at, "f"), []byte("on the stick"), 0o644))
+			}})
 			if got := w.read("usb/f"); got != "on the stick" {
 				t.Errorf("reads %q", got)
 			}
