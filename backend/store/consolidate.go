@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -103,7 +104,10 @@ func (s *Store) merge(ctx context.Context, victims []*pack) (bad *pack, err erro
 		w.discard()
 		return nil, err
 	}
-	return nil, s.retire(victims)
+	// Where an earlier run was cut short after it had written its pack, that
+	// one is a victim too, and the new pack is the same.
+	made := filepath.Join(s.packDir(), "pack-"+hex.EncodeToString(sum[:]))
+	return nil, s.retire(slices.DeleteFunc(victims, func(p *pack) bool { return p.name == made }))
 }
 
 // merger copies packs into a new one.
