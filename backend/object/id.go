@@ -8,31 +8,20 @@ import (
 	"hash"
 	"io"
 	"strconv"
+
+	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // Type is a git object type, numbered as in packs.
-type Type uint8
+type Type = plumbing.ObjectType
 
+// The types of whole objects.
 const (
-	TypeCommit Type = 1
-	TypeTree   Type = 2
-	TypeBlob   Type = 3
-	TypeTag    Type = 4 // an annotated tag that a user made with git
+	TypeCommit = plumbing.CommitObject
+	TypeTree   = plumbing.TreeObject
+	TypeBlob   = plumbing.BlobObject
+	TypeTag    = plumbing.TagObject // an annotated tag that a user made with git
 )
-
-func (t Type) String() string {
-	switch t {
-	case TypeCommit:
-		return "commit"
-	case TypeTree:
-		return "tree"
-	case TypeBlob:
-		return "blob"
-	case TypeTag:
-		return "tag"
-	}
-	return "type " + strconv.Itoa(int(t))
-}
 
 // Header starts what git hashes: "<type> <size>\x00".
 func Header(t Type, size int64) []byte {

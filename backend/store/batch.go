@@ -220,7 +220,7 @@ func (b *Batch) seal() error {
 	if err != nil {
 		return err
 	}
-	return b.store.install(b.w.path, b.w.entries, sum, size)
+	return b.store.install(b.w.path, newIdx(b.w.entries, sum), size)
 }
 
 // Discard drops the batch. After Commit it does nothing.

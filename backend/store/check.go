@@ -72,11 +72,7 @@ func (c *fsck) pack(p *pack) error {
 	if _, err := os.Lstat(p.name + ".pack"); err != nil {
 		return nil // git gc removed it; its objects are elsewhere
 	}
-	data, err := os.ReadFile(p.name + ".idx")
-	if err == nil {
-		_, err = parseIdx(data)
-	}
-	if err != nil {
+	if _, err := openIdx(p.name + ".idx"); err != nil {
 		c.tell("index of pack %s: %v", name, err)
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+
+	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // keepPacks is to about how many packs Consolidate goes down. A pack is merged
@@ -98,7 +100,7 @@ func (s *Store) merge(ctx context.Context, victims []*pack) (bad *pack, err erro
 	}
 	sum, size, err := w.finish()
 	if err == nil {
-		err = s.install(w.path, w.entries, sum, size)
+		err = s.install(w.path, newIdx(w.entries, sum), size)
 	}
 	if err != nil {
 		w.discard()
@@ -142,7 +144,7 @@ func (m *merger) copy(p *pack, rec idxEntry, end int64) error {
 	if err != nil {
 		return corrupt(0, rec.id, err)
 	}
-	if e.kind == typeOfsDelta {
+	if e.kind == plumbing.OFSDeltaObject {
 		return m.copyDelta(p, rec, e, end)
 	}
 	at := m.w.end()
@@ -170,7 +172,7 @@ func (m *merger) copyDelta(p *pack, rec idxEntry, e entry, end int64) error {
 	if crc != rec.crc || !ok {
 		return corrupt(e.kind, rec.id, errCRC)
 	}
-	b := append(appendEntryHeader(nil, typeRefDelta, e.size), base[:]...)
+	b := append(appendEntryHeader(nil, plumbing.REFDeltaObject, e.size), base[:]...)
 	return m.w.add(rec.id, append(b, raw.Bytes()[e.data-rec.off:]...))
 }
 

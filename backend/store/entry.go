@@ -5,13 +5,9 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/silvermirror/smfs/backend/object"
-)
+	"github.com/go-git/go-git/v5/plumbing"
 
-// What a pack holds besides whole objects.
-const (
-	typeOfsDelta object.Type = 6
-	typeRefDelta object.Type = 7
+	"github.com/silvermirror/smfs/backend/object"
 )
 
 const (
@@ -26,11 +22,9 @@ type entry struct {
 	kind object.Type
 	size int64    // inflated bytes (of the delta, for deltas)
 	data int64    // offset of the deflated bytes
-	base int64    // typeOfsDelta: offset of the base
-	ref  [20]byte // typeRefDelta: id of the base
+	base int64    // plumbing.OFSDeltaObject: offset of the base
+	ref  [20]byte // plumbing.REFDeltaObject: id of the base
 }
-
-func (e *entry) isDelta() bool { return e.kind == typeOfsDelta || e.kind == typeRefDelta }
 
 // packHeader starts a pack of n objects.
 func packHeader(n int) []byte {
@@ -70,7 +64,7 @@ func readEntry(r io.ReaderAt, at, end int64) (entry, error) {
 		return entry{}, fmt.Errorf("%w: entry at %d", ErrBadPack, at)
 	}
 	e.at, e.data = at, at+int64(used)
-	if e.kind == typeOfsDelta {
+	if e.kind == plumbing.OFSDeltaObject {
 		if e.base = at - e.base; e.base < packHeaderSize || e.base >= at {
 			return entry{}, fmt.Errorf("%w: entry at %d: its base lies outside", ErrBadPack, at)
 		}
@@ -98,13 +92,13 @@ func parseEntry(b []byte) (e entry, used int, ok bool) {
 	switch e.kind {
 	case object.TypeCommit, object.TypeTree, object.TypeBlob, object.TypeTag:
 		return e, used, true
-	case typeRefDelta:
+	case plumbing.REFDeltaObject:
 		if len(b) < used+20 {
 			return e, 0, false
 		}
 		e.ref = [20]byte(b[used : used+20])
 		return e, used + 20, true
-	case typeOfsDelta:
+	case plumbing.OFSDeltaObject:
 		return parseOffset(e, b, used)
 	}
 	return e, 0, false

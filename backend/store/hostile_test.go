@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/silvermirror/smfs/backend/object"
 )
@@ -80,7 +83,7 @@ func TestReceiveHostileStream(t *testing.T) {
 		p.raw(header, insns)
 		return p.bytes()
 	}
-	outside := append(appendEntryHeader(nil, typeRefDelta, 4), bytes.Repeat([]byte{7}, 20)...)
+	outside := append(appendEntryHeader(nil, plumbing.REFDeltaObject, 4), bytes.Repeat([]byte{7}, 20)...)
 	bomb := packBuilder{}
 	bomb.add(object.TypeBlob, make([]byte, 64<<20))
 	huge := packBuilder{}
@@ -100,8 +103,8 @@ func TestReceiveHostileStream(t *testing.T) {
 		"truncated": {whole[:len(whole)-30], ErrBadPack}, "no trailer": {whole[:len(whole)-20], ErrBadPack}, "bytes behind": {append(bytes.Clone(whole), "more"...), ErrBadPack},
 		"wrong trailer": {append(bytes.Clone(whole[:len(whole)-1]), whole[len(whole)-1]^1), ErrBadPack}, "flipped bit": {flipped, ErrBadPack},
 		"zip bomb": {bomb.bytes(), ErrLimit}, "huge tree": {huge.bytes(), ErrTooLarge}, "lying length": {lying.bytes(), ErrLimit}, "longer than its length": {short.bytes(), ErrBadPack},
-		"base outside": {delta(outside, 4, 1, 1, 'x'), ErrBadPack}, "base before the pack": {delta(append(appendEntryHeader(nil, typeOfsDelta, 4), 0x7f), 4, 1, 1, 'x'), ErrBadPack},
-		"base is itself": {delta(append(appendEntryHeader(nil, typeOfsDelta, 4), 0), 4, 1, 1, 'x'), ErrBadPack}, "copy outside": {delta(ofs(4), 4, 9, 0x90, 9), ErrBadPack},
+		"base outside": {delta(outside, 4, 1, 1, 'x'), ErrBadPack}, "base before the pack": {delta(append(appendEntryHeader(nil, plumbing.OFSDeltaObject, 4), 0x7f), 4, 1, 1, 'x'), ErrBadPack},
+		"base is itself": {delta(append(appendEntryHeader(nil, plumbing.OFSDeltaObject, 4), 0), 4, 1, 1, 'x'), ErrBadPack}, "copy outside": {delta(ofs(4), 4, 9, 0x90, 9), ErrBadPack},
 		"delta of another base": {delta(ofs(4), 5, 1, 1, 'x'), ErrBadPack}, "huge delta": {delta(ofs(8), 4, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0), ErrTooLarge},
 		"delta cut short": {delta(ofs(3), 4, 9, 1), ErrBadPack}, "reserved instruction": {delta(ofs(3), 4, 0, 0), ErrBadPack},
 		"type 5": {sealed(append(packHeader(1), 0x51, 0x78, 0x9c, 0x4b, 4, 0, 0, 0x62, 0, 0x62)), ErrBadPack}, "tag": {tagPack(), ErrBadPack},
@@ -124,7 +127,7 @@ func TestReceiveHostileStream(t *testing.T) {
 // long, right before it.
 func ofs(size int64) []byte {
 	c := codec{}
-	return append(appendEntryHeader(nil, typeOfsDelta, size), byte(len(c.deflated(object.TypeBlob, []byte("base")))))
+	return append(appendEntryHeader(nil, plumbing.OFSDeltaObject, size), byte(len(c.deflated(object.TypeBlob, []byte("base")))))
 }
 
 func tagPack() []byte {
@@ -164,8 +167,8 @@ func TestReceiveDelta(t *testing.T) {
 	p := packBuilder{}
 	id := object.Hash(object.TypeBlob, []byte("base"))
 	two := object.Hash(object.TypeBlob, []byte("base!"))
-	p.raw(append(appendEntryHeader(nil, typeRefDelta, 6), two[:]...), []byte{5, 6, 0x90, 5, 1, '?'})
-	p.raw(append(appendEntryHeader(nil, typeRefDelta, 6), id[:]...), []byte{4, 5, 0x90, 4, 1, '!'})
+	p.raw(append(appendEntryHeader(nil, plumbing.REFDeltaObject, 6), two[:]...), []byte{5, 6, 0x90, 5, 1, '?'})
+	p.raw(append(appendEntryHeader(nil, plumbing.REFDeltaObject, 6), id[:]...), []byte{4, 5, 0x90, 4, 1, '!'})
 	p.add(object.TypeBlob, []byte("base"))
 	in, err := s.Receive(context.Background(), bytes.NewReader(p.bytes()), Limits{})
 	if err != nil {
@@ -301,7 +304,7 @@ func FuzzReceive(f *testing.F) {
 		}
 		defer in.Discard()
 		for i := range in.Objects() {
-			id := [20]byte(in.own.idx.id(i))
+			id := in.own.idx.at(i).id
 			kind, content, err := in.readAny(id, 1<<20)
 			if err != nil || object.Hash(kind, content) != id {
 				t.Errorf("object %x: %v", id, err)
@@ -310,13 +313,22 @@ func FuzzReceive(f *testing.F) {
 	})
 }
 
+func parseIdx(t *testing.T, data []byte) (*idx, error) {
+	t.Helper()
+	f, err := fstest.MapFS{"idx": {Data: data}}.Open("idx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return readIdx(f)
+}
+
 func FuzzParseIdx(f *testing.F) {
-	f.Add(encodeIdx([]idxEntry{{id: [20]byte{1}, off: 12}, {id: [20]byte{2}, off: 1 << 40}}, [20]byte{3}))
+	f.Add(newIdx([]idxEntry{{id: [20]byte{1}, off: 12}, {id: [20]byte{2}, off: 1 << 40}}, [20]byte{3}).encode())
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 20 {
 			data = sealed(bytes.Clone(data[:len(data)-20]))
 		}
-		x, err := parseIdx(data)
+		x, err := parseIdx(t, data)
 		if err != nil {
 			return
 		}
@@ -347,7 +359,7 @@ func TestIdxRandom(t *testing.T) {
 		}
 		entries[i].off, entries[i].crc = int64(i)<<uint(r.IntN(24)), r.Uint32()
 	}
-	x, err := parseIdx(encodeIdx(slices.Clone(entries), [20]byte{1}))
+	x, err := parseIdx(t, newIdx(slices.Clone(entries), [20]byte{1}).encode())
 	if err != nil {
 		t.Fatal(err)
 	}

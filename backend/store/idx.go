@@ -1,13 +1,18 @@
 package store
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
-	"crypto/sha1"
 	"encoding/binary"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
+	"sort"
 	"sync"
+
+	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 )
 
 // idxEntry is one object of a pack as its index knows it.
@@ -17,102 +22,115 @@ type idxEntry struct {
 	crc uint32 // IEEE CRC-32 of the entry's raw bytes
 }
 
-const (
-	idxMagic  = "\xfftOc\x00\x00\x00\x02"
-	idxFanout = 8
-	idxNames  = idxFanout + 256*4
-	largeFlag = 1 << 31
-)
+const largeFlag = 1 << 31
 
-// encodeIdx gives the bytes of a version 2 index. It sorts entries by id.
-func encodeIdx(entries []idxEntry, pack [20]byte) []byte {
-	slices.SortFunc(entries, func(a, b idxEntry) int { return bytes.Compare(a.id[:], b.id[:]) })
-	b := append(make([]byte, 0, idxNames+28*len(entries)+40), idxMagic...)
-	n := 0
-	for k := range 256 {
-		for n < len(entries) && int(entries[n].id[0]) == k {
-			n++
-		}
-		b = binary.BigEndian.AppendUint32(b, uint32(n))
-	}
-	for i := range entries {
-		b = append(b, entries[i].id[:]...)
-	}
-	for i := range entries {
-		b = binary.BigEndian.AppendUint32(b, entries[i].crc)
-	}
-	var large []byte
-	for i := range entries {
-		off := uint32(entries[i].off)
-		if entries[i].off >= largeFlag {
-			off = largeFlag | uint32(len(large)/8)
-			large = binary.BigEndian.AppendUint64(large, uint64(entries[i].off))
-		}
-		b = binary.BigEndian.AppendUint32(b, off)
-	}
-	b = append(b, large...)
-	b = append(b, pack[:]...)
-	sum := sha1.Sum(b)
-	return append(b, sum[:]...)
-}
-
-// idx is a parsed index: look-ups go straight to its bytes. It is immutable
-// and safe for concurrent use.
+// idx is the index of a pack. go-git holds, reads and writes it; look-ups go
+// straight to its bytes, for go-git's take a lock and remember every answer in
+// a map. It is immutable and safe for concurrent use.
 type idx struct {
-	data  []byte
+	mem   *idxfile.MemoryIndex
 	count int
 
 	order  sync.Once // fills places
 	places []uint32
 }
 
-// parseIdx checks all of an index but whether its offsets are right. Reads
-// verify content, so a wrong offset is found when it is used.
-func parseIdx(data []byte) (*idx, error) {
-	if len(data) < idxNames+40 || string(data[:8]) != idxMagic {
-		return nil, fmt.Errorf("%w: not an index of version 2", ErrBadIdx)
-	}
-	if sum := sha1.Sum(data[:len(data)-20]); !bytes.Equal(sum[:], data[len(data)-20:]) {
-		return nil, fmt.Errorf("%w: checksum does not match", ErrBadIdx)
-	}
-	x := &idx{data: data}
-	last := uint32(0)
-	for k := range 256 {
-		n := x.fan(k)
-		if n < last {
-			return nil, fmt.Errorf("%w: fan-out falls", ErrBadIdx)
+// newIdx makes an index. It sorts entries by id. (go-git's own maker drops
+// objects that occur twice, and then no longer fits the pack's header.)
+func newIdx(entries []idxEntry, pack [20]byte) *idx {
+	slices.SortFunc(entries, func(a, b idxEntry) int { return bytes.Compare(a.id[:], b.id[:]) })
+	m := &idxfile.MemoryIndex{Version: idxfile.VersionSupported, PackfileChecksum: pack}
+	names, crcs, offs := make([]byte, 0, 20*len(entries)), make([]byte, 0, 4*len(entries)), make([]byte, 0, 4*len(entries))
+	n := 0
+	for k := range m.Fanout {
+		from := n
+		for ; n < len(entries) && int(entries[n].id[0]) == k; n++ {
+			names = append(names, entries[n].id[:]...)
+			crcs = binary.BigEndian.AppendUint32(crcs, entries[n].crc)
+			off := uint32(entries[n].off)
+			if entries[n].off >= largeFlag {
+				off = largeFlag | uint32(len(m.Offset64)/8)
+				m.Offset64 = binary.BigEndian.AppendUint64(m.Offset64, uint64(entries[n].off))
+			}
+			offs = binary.BigEndian.AppendUint32(offs, off)
 		}
-		last = n
+		m.Fanout[k], m.FanoutMapping[k] = uint32(n), -1
+		if n > from {
+			m.FanoutMapping[k] = len(m.Names)
+			m.Names = append(m.Names, names[20*from:20*n])
+			m.CRC32 = append(m.CRC32, crcs[4*from:4*n])
+			m.Offset32 = append(m.Offset32, offs[4*from:4*n])
+		}
 	}
-	x.count = int(last)
-	if len(data) < idxNames+28*x.count+40 || (len(data)-idxNames-28*x.count-40)%8 != 0 {
-		return nil, fmt.Errorf("%w: %d objects do not fit its length", ErrBadIdx, x.count)
+	return &idx{mem: m, count: n}
+}
+
+// encode gives the bytes of the index. It is for one goroutine at a time.
+func (x *idx) encode() []byte {
+	b := bytes.NewBuffer(make([]byte, 0, x.size()))
+	idxfile.NewEncoder(b).Encode(x.mem) // a bytes.Buffer takes all
+	return b.Bytes()
+}
+
+// size is the length of the encoded index.
+func (x *idx) size() int { return 8 + 4*256 + 28*x.count + len(x.mem.Offset64) + 40 }
+
+func openIdx(path string) (*idx, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
+	defer f.Close()
+	return readIdx(f)
+}
+
+// readIdx checks all of an index but whether its offsets are right. Reads
+// verify content, so a wrong offset is found when it is used.
+func readIdx(f fs.File) (*idx, error) {
+	x := &idx{mem: idxfile.NewMemoryIndex()}
+	if err := idxfile.NewDecoder(idxInput{bufio.NewReader(f), f}).Decode(x.mem); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrBadIdx, noEOF(err))
+	}
+	x.count = int(x.mem.Fanout[255])
 	return x, nil
 }
 
-func (x *idx) fan(k int) uint32 { return binary.BigEndian.Uint32(x.data[idxFanout+4*k:]) }
+// idxInput tells the decoder the length of the file, against which it holds
+// the number of objects before it allocates for them.
+type idxInput struct {
+	*bufio.Reader
+	file fs.File
+}
 
-// packSum is the checksum of the pack that the index is for.
-func (x *idx) packSum() []byte { return x.data[len(x.data)-40 : len(x.data)-20] }
-
-func (x *idx) id(i int) []byte { return x.data[idxNames+20*i : idxNames+20*i+20] }
+func (in idxInput) Stat() (fs.FileInfo, error) { return in.file.Stat() }
 
 // at returns the i-th entry in the order of ids.
 func (x *idx) at(i int) idxEntry {
-	e := idxEntry{id: [20]byte(x.id(i))}
-	e.crc = binary.BigEndian.Uint32(x.data[idxNames+20*x.count+4*i:])
-	off := binary.BigEndian.Uint32(x.data[idxNames+24*x.count+4*i:])
-	e.off = int64(off)
+	k := sort.Search(256, func(k int) bool { return int(x.mem.Fanout[k]) > i })
+	return x.entry(byte(k), i)
+}
+
+// entry returns the i-th entry, whose id begins with k.
+func (x *idx) entry(k byte, i int) idxEntry {
+	b := x.mem.FanoutMapping[k]
+	i -= x.first(k)
+	off := binary.BigEndian.Uint32(x.mem.Offset32[b][4*i:])
+	e := idxEntry{[20]byte(x.mem.Names[b][20*i:]), int64(off), binary.BigEndian.Uint32(x.mem.CRC32[b][4*i:])}
 	if off&largeFlag != 0 {
-		large := x.data[idxNames+28*x.count : len(x.data)-40]
-		if k := int(off&^largeFlag) * 8; k+8 <= len(large) {
-			e.off = int64(binary.BigEndian.Uint64(large[k:]))
-		} else {
-			e.off = -1 // no such offset: a read of it fails
+		e.off = -1 // where there is no such offset: a read of it fails
+		if at := int(off&^largeFlag) * 8; at+8 <= len(x.mem.Offset64) {
+			e.off = int64(binary.BigEndian.Uint64(x.mem.Offset64[at:]))
 		}
 	}
 	return e
+}
+
+// first is the place of the first id that begins with k.
+func (x *idx) first(k byte) int {
+	if k == 0 {
+		return 0
+	}
+	return int(x.mem.Fanout[k-1])
 }
 
 func (x *idx) find(id [20]byte) (idxEntry, bool) {
@@ -120,27 +138,18 @@ func (x *idx) find(id [20]byte) (idxEntry, bool) {
 	if !ok {
 		return idxEntry{}, false
 	}
-	return x.at(i), true
+	return x.entry(id[0], i), true
 }
 
 // search returns the place of id in the order of ids.
 func (x *idx) search(id [20]byte) (int, bool) {
-	lo, hi := 0, int(x.fan(int(id[0])))
-	if id[0] > 0 {
-		lo = int(x.fan(int(id[0]) - 1))
+	b := x.mem.FanoutMapping[id[0]]
+	if b < 0 {
+		return 0, false
 	}
-	for lo < hi {
-		mid := int(uint(lo+hi) >> 1)
-		switch c := bytes.Compare(x.id(mid), id[:]); {
-		case c < 0:
-			lo = mid + 1
-		case c > 0:
-			hi = mid
-		default:
-			return mid, true
-		}
-	}
-	return 0, false
+	names := x.mem.Names[b]
+	i, ok := sort.Find(len(names)/20, func(i int) int { return bytes.Compare(id[:], names[20*i:20*i+20]) })
+	return x.first(id[0]) + i, ok
 }
 
 // byOffset returns the places of all entries in the order they lie in the
@@ -148,10 +157,11 @@ func (x *idx) search(id [20]byte) (int, bool) {
 func (x *idx) byOffset() []uint32 {
 	x.order.Do(func() {
 		x.places = make([]uint32, x.count)
+		offs := make([]int64, x.count)
 		for i := range x.places {
-			x.places[i] = uint32(i)
+			x.places[i], offs[i] = uint32(i), x.at(i).off
 		}
-		slices.SortFunc(x.places, func(a, b uint32) int { return cmp.Compare(x.at(int(a)).off, x.at(int(b)).off) })
+		slices.SortFunc(x.places, func(a, b uint32) int { return cmp.Compare(offs[a], offs[b]) })
 	})
 	return x.places
 }

@@ -93,7 +93,7 @@ func (x *indexer) one() error {
 		return err
 	}
 	rec := idxEntry{off: e.at}
-	if e.isDelta() {
+	if e.kind.IsDelta() {
 		x.deltas = append(x.deltas, len(x.entries))
 	} else {
 		if rec.id, err = h.id(); err != nil {
@@ -110,7 +110,7 @@ func (x *indexer) one() error {
 func (x *indexer) admit(e entry) error {
 	limit := x.limits.ObjectSize
 	switch {
-	case e.isDelta():
+	case e.kind.IsDelta():
 		limit = min(limit, x.limits.Delta)
 	case e.kind == object.TypeCommit:
 		limit = object.MaxCommit
@@ -234,10 +234,11 @@ func (s *Store) rebuildIdx(name string) (*pack, error) {
 		return s.partialPack(name, f, x), fmt.Errorf("%w: %w", ErrDamaged, damage)
 	}
 	f.Close()
-	if err := s.replaceIdx(name, encodeIdx(x.entries, sum)); err != nil {
+	made := newIdx(x.entries, sum)
+	if err := s.replaceIdx(name, made.encode()); err != nil {
 		return nil, err
 	}
-	return openPack(s.codec, name)
+	return openPack(s.codec, name, made)
 }
 
 func (s *Store) replaceIdx(name string, data []byte) error {
@@ -262,7 +263,7 @@ func (s *Store) partialPack(name string, f *os.File, x *indexer) *pack {
 	}
 	p := &pack{codec: s.codec, r: f, file: f, name: name, size: x.size, damaged: true}
 	p.end = func() int64 { return x.size }
-	p.idx, _ = parseIdx(encodeIdx(whole, [20]byte{})) // what we just encoded is sound
+	p.idx = newIdx(whole, [20]byte{})
 	p.dir = p.idx
 	return p
 }

@@ -1,18 +1,15 @@
 package store
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
-	"github.com/klauspost/compress/zlib"
+	"github.com/go-git/go-git/v5/plumbing/format/objfile"
 
 	"github.com/silvermirror/smfs/backend/object"
 )
@@ -25,6 +22,11 @@ func loosePath(objects string, id [20]byte) string {
 	return filepath.Join(objects, name[:2], name[2:])
 }
 
+// looseStart is how much of a file may be read to find the object's header,
+// which objfile reads to its end wherever that is. An inflater reads ahead, but
+// less than this.
+const looseStart = 64 << 10
+
 // readLoose returns the content of a loose object of at most max bytes, or
 // os.ErrNotExist.
 func readLoose(objects string, id [20]byte, max int64) (object.Type, []byte, error) {
@@ -33,52 +35,29 @@ func readLoose(objects string, id [20]byte, max int64) (object.Type, []byte, err
 		return 0, nil, err
 	}
 	defer f.Close()
-	z, err := zlib.NewReader(bufio.NewReader(f))
+	in := &io.LimitedReader{R: f, N: looseStart}
+	r, err := objfile.NewReader(in)
 	if err != nil {
-		return 0, nil, fmt.Errorf("%w: %w", ErrBadPack, noEOF(err))
+		return 0, nil, fmt.Errorf("%w: %w", ErrBadPack, err)
 	}
-	defer z.Close()
-	in := bufio.NewReader(z)
-	kind, size, err := looseHeader(in)
+	defer r.Close()
+	kind, size, err := r.Header()
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, fmt.Errorf("%w: loose object header: %w", ErrBadPack, noEOF(err))
+	}
+	if kind.IsDelta() || size < 0 {
+		return 0, nil, fmt.Errorf("%w: loose object header: %s of %d bytes", ErrBadPack, kind, size)
 	}
 	if size > max {
 		return 0, nil, fmt.Errorf("%w: %d bytes, more than %d", ErrTooLarge, size, max)
 	}
+	in.N = math.MaxInt64
 	var b bytes.Buffer
-	n, err := b.ReadFrom(io.LimitReader(in, size+1))
+	n, err := b.ReadFrom(io.LimitReader(r, size+1))
 	if err == nil && n != size {
 		err = fmt.Errorf("%w: its length is not what it says", ErrBadPack)
 	}
 	return kind, b.Bytes(), err
-}
-
-// looseHeader reads "<type> <size>\x00".
-func looseHeader(in *bufio.Reader) (object.Type, int64, error) {
-	bad := fmt.Errorf("%w: loose object header", ErrBadPack)
-	var head []byte
-	for len(head) < 32 {
-		c, err := in.ReadByte()
-		if err != nil {
-			return 0, 0, errors.Join(bad, noEOF(err))
-		}
-		if c == 0 {
-			break
-		}
-		head = append(head, c)
-	}
-	name, text, _ := strings.Cut(string(head), " ")
-	size, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || size < 0 {
-		return 0, 0, bad
-	}
-	for t := object.TypeCommit; t <= object.TypeTag; t++ {
-		if t.String() == name {
-			return t, size, nil
-		}
-	}
-	return 0, 0, bad
 }
 
 // hasLooseDirs reports whether any loose object can exist.

@@ -102,7 +102,7 @@ func (o *Outgoing) writeObject(out *packStream, id [20]byte) error {
 		if err != nil {
 			return corrupt(0, id, err)
 		}
-		if !e.isDelta() {
+		if !e.kind.IsDelta() {
 			rec, _ := p.dir.find(id)
 			crc, err := p.copyRaw(out, at, p.rawEnd(at)-at, out.buf)
 			if err == nil && crc != rec.crc {

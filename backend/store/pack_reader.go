@@ -11,6 +11,8 @@ import (
 	"os"
 	"sort"
 
+	"github.com/go-git/go-git/v5/plumbing"
+
 	"github.com/silvermirror/smfs/backend/object"
 )
 
@@ -56,14 +58,15 @@ type pack struct {
 	damaged bool // only a part of it could be indexed
 }
 
-// openPack opens a finished pack and its index. An error that wraps ErrBadIdx
-// or os.ErrNotExist may be cured by rebuildIdx.
-func openPack(c *codec, name string) (*pack, error) {
+// openPack opens a finished pack with its index x, which it reads where x is
+// nil. An error that wraps ErrBadIdx or os.ErrNotExist may be cured by
+// rebuildIdx.
+func openPack(c *codec, name string, x *idx) (*pack, error) {
 	f, err := os.Open(name + ".pack")
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPack(c, name, f)
+	p, err := newPack(c, name, f, x)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open pack %s: %w", name, err)
@@ -71,22 +74,20 @@ func openPack(c *codec, name string) (*pack, error) {
 	return p, nil
 }
 
-func newPack(c *codec, name string, f *os.File) (*pack, error) {
+func newPack(c *codec, name string, f *os.File, x *idx) (*pack, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	p := &pack{codec: c, r: f, file: f, name: name, size: info.Size()}
+	p := &pack{codec: c, r: f, file: f, name: name, size: info.Size(), idx: x}
 	if p.size < packHeaderSize+packTrailerSize {
 		return nil, fmt.Errorf("%w: %d bytes", ErrBadPack, p.size)
 	}
 	p.end = func() int64 { return p.size - packTrailerSize }
-	data, err := os.ReadFile(name + ".idx")
-	if err != nil {
-		return nil, err
-	}
-	if p.idx, err = parseIdx(data); err != nil {
-		return nil, err
+	if x == nil {
+		if p.idx, err = openIdx(name + ".idx"); err != nil {
+			return nil, err
+		}
 	}
 	p.dir = p.idx
 	return p, p.matchIdx()
@@ -102,7 +103,7 @@ func (p *pack) matchIdx() error {
 	if _, err := p.r.ReadAt(sum[:], p.size-packTrailerSize); err != nil {
 		return err
 	}
-	if !bytes.Equal(sum[:], p.idx.packSum()) {
+	if sum != p.idx.mem.PackfileChecksum {
 		return fmt.Errorf("%w: it is for another pack", ErrBadIdx)
 	}
 	if n, err := parsePackHeader(head[:]); err != nil || n != p.idx.count {
@@ -118,7 +119,7 @@ func (p *pack) kind(at int64) (object.Type, error) {
 		if err != nil {
 			return 0, err
 		}
-		if !e.isDelta() {
+		if !e.kind.IsDelta() {
 			return e.kind, nil
 		}
 		if at, err = p.base(e); err != nil {
@@ -143,7 +144,7 @@ func (p *pack) maxInChain() int64 {
 }
 
 func (p *pack) base(e entry) (int64, error) {
-	if e.kind == typeOfsDelta {
+	if e.kind == plumbing.OFSDeltaObject {
 		return e.base, nil
 	}
 	x, ok := p.dir.find(e.ref)
@@ -163,7 +164,7 @@ func (p *pack) read(at, max int64) (object.Type, []byte, error) {
 		if err != nil {
 			return 0, nil, err
 		}
-		if !e.isDelta() {
+		if !e.kind.IsDelta() {
 			data, err := p.resolve(e, max, deltas)
 			return e.kind, data, err
 		}
@@ -218,7 +219,7 @@ func (p *pack) open(id [20]byte, at int64) (object.Type, int64, io.ReadCloser, e
 	if err != nil {
 		return 0, 0, nil, err
 	}
-	if e.isDelta() {
+	if e.kind.IsDelta() {
 		kind, data, err := p.read(at, maxDelta)
 		if err == nil {
 			err = verify(kind, id, data)

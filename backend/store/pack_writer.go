@@ -222,14 +222,13 @@ const syncIdxAbove = 16 << 20
 // index, and adds it to the store. When it returns the pack survives power
 // loss. The pack goes first: without an index git does not see it, and Open
 // makes a missing index again.
-func (s *Store) install(temp string, entries []idxEntry, sum [20]byte, size int64) error {
-	name := filepath.Join(s.packDir(), "pack-"+hex.EncodeToString(sum[:]))
+func (s *Store) install(temp string, x *idx, size int64) error {
+	name := filepath.Join(s.packDir(), "pack-"+hex.EncodeToString(x.mem.PackfileChecksum[:]))
 	if _, err := os.Lstat(name + ".pack"); err == nil && s.hasPack(name) {
 		return s.disk.remove(temp) // the same objects were packed before
 	}
-	data := encodeIdx(entries, sum)
 	tempIdx := temp + ".idx"
-	if err := writeFile(s.disk, tempIdx, data, size > syncIdxAbove); err != nil {
+	if err := writeFile(s.disk, tempIdx, x.encode(), size > syncIdxAbove); err != nil {
 		s.disk.remove(tempIdx)
 		return fmt.Errorf("write index: %w", err)
 	}
@@ -245,7 +244,7 @@ func (s *Store) install(temp string, entries []idxEntry, sum [20]byte, size int6
 	if err := s.disk.syncDir(s.packDir()); err != nil {
 		return err
 	}
-	p, err := openPack(s.codec, name)
+	p, err := openPack(s.codec, name, x)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,6 @@ type Incoming struct {
 	own   *pack
 	file  diskFile
 	path  string // temporary
-	sum   [20]byte
 
 	mu          sync.Mutex // guards the rest
 	done        bool
@@ -60,10 +59,12 @@ func (in *Incoming) receive(ctx context.Context, r io.Reader, limits Limits) err
 		return err
 	}
 	x := &indexer{codec: in.store.codec, r: in.file, size: size, limits: limits}
-	if in.sum, err = x.index(ctx); err != nil {
+	sum, err := x.index(ctx)
+	if err != nil {
 		return err
 	}
-	return in.attach(x)
+	in.attach(x, newIdx(x.entries, sum))
+	return nil
 }
 
 func overCount(n int, most int64) error {
@@ -107,11 +108,7 @@ func (c ctxReader) Read(b []byte) (int, error) {
 }
 
 // attach makes the indexed file readable.
-func (in *Incoming) attach(x *indexer) error {
-	index, err := parseIdx(encodeIdx(x.entries, in.sum))
-	if err != nil {
-		return err
-	}
+func (in *Incoming) attach(x *indexer, index *idx) {
 	s := in.store
 	in.needed = make([]bool, index.count)
 	in.own = &pack{codec: s.codec, r: in.file, dir: index, idx: index, size: x.size, depth: x.limits.DeltaDepth, limit: x.limits.Delta}
@@ -123,7 +120,6 @@ func (in *Incoming) attach(x *indexer) error {
 		dirs:   newCache[object.TreeID, *object.Directory](dirCacheSize / 4),
 		heads:  newCache[object.CommitID, *object.Commit](commitsCache),
 	}
-	return nil
 }
 
 // Objects is the number of objects in the pack.
@@ -170,7 +166,7 @@ func (in *Incoming) Accept(updates ...RefUpdate) error {
 
 func (in *Incoming) checkAccept(updates []RefUpdate) error {
 	for i, needed := range in.needed {
-		if id := [20]byte(in.own.idx.id(i)); !needed && !in.store.Has(id) {
+		if id := in.own.idx.at(i).id; !needed && !in.store.Has(id) {
 			return fmt.Errorf("%w: %x", ErrUnreachable, id)
 		}
 	}
@@ -190,11 +186,7 @@ func (in *Incoming) install() error {
 	if err := in.file.Sync(); err != nil {
 		return err
 	}
-	entries := make([]idxEntry, in.own.idx.count)
-	for i := range entries {
-		entries[i] = in.own.idx.at(i)
-	}
-	if err := in.store.install(in.path, entries, in.sum, in.own.size); err != nil {
+	if err := in.store.install(in.path, in.own.idx, in.own.size); err != nil {
 		return err
 	}
 	return in.file.Close()

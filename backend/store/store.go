@@ -225,7 +225,7 @@ func (s *Store) loadPacks() error {
 	}
 	var packs []*pack
 	for _, name := range names {
-		p, err := openPack(s.codec, name)
+		p, err := openPack(s.codec, name, nil)
 		if errors.Is(err, ErrBadIdx) || errors.Is(err, os.ErrNotExist) {
 			p, err = s.rebuildIdx(name)
 		}
@@ -258,7 +258,7 @@ func (s *Store) rescan() bool {
 		if slices.ContainsFunc(list, func(p *pack) bool { return p.name == name }) {
 			continue
 		}
-		if p, err := openPack(s.codec, name); err == nil {
+		if p, err := openPack(s.codec, name, nil); err == nil {
 			list = append([]*pack{p}, list...)
 			found = true
 		}
@@ -282,7 +282,7 @@ func (s *Store) PackCount() int { return len(s.packs()) }
 func (s *Store) Size() int64 {
 	var n int64
 	for _, p := range s.packs() {
-		n += p.size + int64(len(p.idx.data))
+		n += p.size + int64(p.idx.size())
 	}
 	return n
 }
