@@ -172,6 +172,11 @@ func (re *restorer) parents(e *edits, path string, head object.TreeID) error {
 // entry sets one name to what it was. What is there now keeps its identity and
 // tags; an identity that lives on at another name is not used twice.
 func (re *restorer) entry(e *edits, path string, was object.Entry, now *object.Entry) error {
+	if was.Kind != object.Dir && (now == nil || now.Blob != was.Blob) {
+		if err := re.readable(path, was.Blob); err != nil {
+			return err
+		}
+	}
 	out := was
 	out.Conflict, out.Tree = object.FileID{}, object.TreeID{}
 	switch {
@@ -194,6 +199,21 @@ func (re *restorer) entry(e *edits, path string, was object.Entry, now *object.E
 		tree = now.Tree
 	}
 	return re.children(e, path, was.Tree, tree)
+}
+
+// readable reads content that may be damaged before it becomes a version again:
+// what cannot be written to disk must not be committed as if it were there.
+func (re *restorer) readable(path string, id object.BlobID) error {
+	content, _, err := re.r.store.OpenBlob(id)
+	if err == nil {
+		_, err = io.Copy(io.Discard, content)
+		content.Close()
+	}
+	if err != nil {
+		return WithHint(fmt.Errorf("%w: the old version of %q cannot be read: %w", ErrDamaged, path, err),
+			"nothing was changed; `smfs log` lists other versions, and a peer's store may have this one")
+	}
+	return nil
 }
 
 // children sets a directory's entries to what they were.
