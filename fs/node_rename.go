@@ -59,7 +59,11 @@ func (r *renaming) run() error {
 		err = r.act()
 	}
 	for _, op := range ops {
-		end(op, err)
+		if op != nil && err == nil && za == zb && !r.exchanges() {
+			op.EndMoved() // nothing is left at the old name
+		} else {
+			end(op, err)
+		}
 	}
 	return err
 }
