@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -30,32 +31,47 @@ type mirror struct {
 func openMirror(t *testing.T, dir string) *mirror {
 	t.Helper()
 	m := &mirror{t: t, dir: dir}
-	base, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	e, closeEngine, err := openEngine(dir, log.With("mirror", filepath.Base(dir)))
 	must(t, err)
-	state := filepath.Join(dir, ".silvermirror")
-	conf := config.Default(dir)
-	n, _, err := node.Create(state, node.New{Name: "test", Config: conf.Encode()})
-	must(t, err)
-	j, err := journal.Open(filepath.Join(state, "journal"), journal.Options{})
-	must(t, err)
-	m.engine, err = backend.Open(backend.Options{
-		Base: base, State: state, Config: conf, Node: n, Journal: j,
-		Log: slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
-	must(t, err)
-	m.engine.Start()
+	m.engine = e
+	e.Start()
 	stopped := false
 	m.stop = func() {
 		if stopped {
 			return
 		}
 		stopped = true
-		must(t, m.engine.Close(context.Background()))
-		must(t, j.Close())
-		must(t, unix.Close(base))
+		must(t, closeEngine())
 	}
 	t.Cleanup(m.stop)
 	return m
+}
+
+// openEngine opens the engine of a mirror, making it one if it is none, and
+// returns what closes it.
+func openEngine(dir string, log *slog.Logger) (*backend.Engine, func() error, error) {
+	base, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	state := filepath.Join(dir, ".silvermirror")
+	conf := config.Default(dir)
+	n, _, err := node.Create(state, node.New{Name: "test", Config: conf.Encode()})
+	if err != nil {
+		return nil, nil, err
+	}
+	j, err := journal.Open(filepath.Join(state, "journal"), journal.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := backend.Open(backend.Options{Base: base, State: state, Config: conf, Node: n, Journal: j, Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	return e, func() error {
+		return errors.Join(e.Close(context.Background()), j.Close(), unix.Close(base))
+	}, nil
 }
 
 type testLog struct{ t *testing.T }

@@ -40,7 +40,6 @@ func (e *Engine) Give(ctx context.Context, other *Engine) error {
 			if err := to.refresh(ctx); err != nil {
 				return err
 			}
-			to.act(to.replica.Connected(replica.Peer(e.sessions.self), head, cover))
 			to.act(to.replica.Received(replica.Peer(e.sessions.self), head, cover))
 			to.drain(ctx)
 			return nil

@@ -209,32 +209,8 @@ func (r *resource) openIndex(file string) error {
 			r.behind = r.headC != nil && tx.Disk() != r.headC.Tree
 			return nil
 		}
-		r.wantScan = true
-		if err := r.fillIndex(tx, object.FileID{}, r.headC.Tree); err != nil {
-			return err
-		}
-		return errors.Join(tx.SetDisk(r.headC.Tree), tx.SetApplied(r.head))
+		return r.fillIndex(tx)
 	})
-}
-
-// fillIndex records a directory of the head as what should be on disk; which
-// inode it is, the scan finds.
-func (r *resource) fillIndex(tx *index.Tx, parent object.FileID, id object.TreeID) error {
-	dir, err := r.store.Directory(id)
-	if err != nil {
-		return err
-	}
-	for _, e := range dir.Entries {
-		if err := tx.Put(index.Node{Parent: parent, Entry: e, Uncertain: true}); err != nil {
-			return err
-		}
-		if e.Kind == object.Dir {
-			if err := r.fillIndex(tx, e.ID, e.Tree); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 func (r *resource) loadTags() error {

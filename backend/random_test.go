@@ -35,8 +35,14 @@ func TestRandomHistories(t *testing.T) {
 }
 
 func randomHistory(t *testing.T, rnd *rand.Rand) {
-	mirrors := []*mirror{openMirror(t, t.TempDir()), openMirror(t, t.TempDir()), openMirror(t, t.TempDir())}
-	h := &history{t: t, rnd: rnd, alive: map[string]bool{}}
+	root := t.TempDir()
+	var mirrors []*mirror
+	for _, name := range []string{"a", "b", "c"} {
+		dir := filepath.Join(root, name)
+		must(t, os.Mkdir(dir, 0o755))
+		mirrors = append(mirrors, openMirror(t, dir))
+	}
+	h := newHistory(t, rnd)
 	for range 60 {
 		m := mirrors[rnd.IntN(3)]
 		for range 1 + rnd.IntN(5) {
@@ -44,47 +50,65 @@ func randomHistory(t *testing.T, rnd *rand.Rand) {
 		}
 		switch rnd.IntN(6) {
 		case 0:
+			h.note("sync %s", filepath.Base(m.dir))
 			m.sync()
 		case 1, 2:
 			if other := mirrors[rnd.IntN(3)]; other != m {
+				h.note("give %s %s", filepath.Base(m.dir), filepath.Base(other.dir))
 				m.give(other)
 			}
 		}
 	}
-	for range 2 {
-		mirrors[0].meet(mirrors[1])
-		mirrors[1].meet(mirrors[2])
-		mirrors[2].meet(mirrors[0])
-	}
-	same(t, mirrors[0], mirrors[1])
-	same(t, mirrors[1], mirrors[2])
-	all := mirrors[0].list()
-	for token := range h.alive {
-		if !strings.Contains(all, token) {
-			t.Errorf("%s was never overwritten or deleted, and is lost", token)
-		}
-	}
-	for i, m := range mirrors {
-		problems, err := m.engine.Check(context.Background())
-		must(t, err)
-		for _, p := range problems {
-			t.Errorf("mirror %d: %s", i, p)
-		}
-	}
-	if t.Failed() {
-		t.Logf("history:\n%s", strings.Join(h.log, "\n"))
-	}
-	for _, m := range mirrors {
-		m.git("fsck", "--strict")
-	}
+	h.settle(mirrors)
 }
 
+// history is random deeds and what must be left of them.
 type history struct {
 	t     *testing.T
 	rnd   *rand.Rand
 	n     int
 	alive map[string]bool // contents that nobody touched since they were written
 	log   []string
+}
+
+func newHistory(t *testing.T, rnd *rand.Rand) *history {
+	return &history{t: t, rnd: rnd, alive: map[string]bool{}}
+}
+
+func (h *history) note(format string, args ...any) {
+	h.log = append(h.log, fmt.Sprintf(format, args...))
+}
+
+// settle has all mirrors meet and checks what has become of everything.
+func (h *history) settle(mirrors []*mirror) {
+	t := h.t
+	defer func() {
+		if t.Failed() {
+			t.Logf("history:\n%s", strings.Join(h.log, "\n"))
+		}
+	}()
+	for range 2 {
+		for i, m := range mirrors {
+			m.meet(mirrors[(i+1)%len(mirrors)])
+		}
+	}
+	for _, m := range mirrors[1:] {
+		same(t, mirrors[0], m)
+	}
+	all := mirrors[0].list()
+	for token := range h.alive {
+		if !strings.Contains(all, token) {
+			t.Errorf("%s was never overwritten or deleted, and is lost", token)
+		}
+	}
+	for _, m := range mirrors {
+		problems, err := m.engine.Check(context.Background())
+		must(t, err)
+		for _, p := range problems {
+			t.Errorf("mirror %s: %s", filepath.Base(m.dir), p)
+		}
+		m.git("fsck", "--strict")
+	}
 }
 
 func (h *history) path(m *mirror) string {
@@ -202,5 +226,5 @@ func (h *history) step(m *mirror) {
 		what = "link " + p + " " + q
 		err = os.Link(p, q)
 	}
-	h.log = append(h.log, fmt.Sprintf("%s: %v", what, err))
+	h.note("%s: %v", strings.ReplaceAll(what, filepath.Dir(m.dir)+"/", ""), err)
 }

@@ -3,9 +3,6 @@ package backend
 import (
 	"context"
 	"slices"
-
-	"github.com/silvermirror/smfs/backend/index"
-	"github.com/silvermirror/smfs/backend/object"
 )
 
 // A remote change that could not be applied waits: the name on disk keeps what
@@ -28,25 +25,4 @@ func (r *resource) setWaiting(paths []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting = slices.Compact(paths)
-}
-
-// diskTree makes the tree that the index makes up, from all of it.
-func diskTree(tx *index.Tx, w treeWriter, dir object.FileID) (object.TreeID, error) {
-	d := &object.Directory{}
-	if err := tx.Children(dir, func(n index.Node) error {
-		d.Entries = append(d.Entries, treeEntry(n))
-		return nil
-	}); err != nil {
-		return object.TreeID{}, err
-	}
-	for i, e := range d.Entries {
-		if e.Kind != object.Dir {
-			continue
-		}
-		var err error
-		if d.Entries[i].Tree, err = diskTree(tx, w, e.ID); err != nil {
-			return object.TreeID{}, err
-		}
-	}
-	return w.PutDirectory(d)
 }

@@ -54,7 +54,7 @@ func (r *resource) run(ctx context.Context) error {
 // begin brings the disk to the head, should a crash have come between, and
 // commits what the journal knows. What else has changed the scan finds.
 func (r *resource) begin(ctx context.Context, w *schedule) {
-	err := r.applyIfBehind(ctx)
+	err := errors.Join(r.recoverLeftovers(ctx), r.applyIfBehind(ctx))
 	if !r.wantScan {
 		err = errors.Join(err, r.commitAll(ctx))
 		r.drain(ctx)

@@ -1,0 +1,141 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/fs/tree"
+)
+
+// recoverLeftovers settles what an apply that was cut short left under hidden
+// names. It runs before all else looks at the directory: a file that was moved
+// out of the way would be taken for deleted.
+func (r *resource) recoverLeftovers(ctx context.Context) error {
+	if !r.wantScan && !r.behind {
+		return nil // no apply was under way
+	}
+	paths, err := r.tree.RemoveTemps(ctx)
+	for _, path := range paths {
+		if e := r.recoverLeftover(path); e != nil && !isAbsent(e) {
+			err = errors.Join(err, fmt.Errorf("bring back %s: %w", path, e))
+		}
+	}
+	return err
+}
+
+// recoverLeftover settles one: it returns to the name that it was taken from,
+// goes if it was replaced or is spare, and else gets a name that shows.
+func (r *resource) recoverLeftover(path string) error {
+	info, err := r.tree.Stat(path)
+	if err != nil {
+		return err
+	}
+	l := leftover{r: r, path: path, info: info}
+	if err := r.index.View(l.find); err != nil {
+		return err
+	}
+	switch {
+	case l.inUse:
+		return nil
+	case l.spare:
+		return r.tree.Remove(path, tree.Exactly(info))
+	case l.home != "":
+		if err := l.moveTo(l.home); err == nil || !errors.Is(err, tree.ErrChanged) && !isAbsent(err) {
+			return err
+		}
+	}
+	dir, name := splitPath(path)
+	name = strings.TrimSuffix(strings.TrimPrefix(name, tree.TempPrefix), ".swap")
+	for i := 1; ; i++ {
+		to := join(dir, "recovered-"+name)
+		if i > 1 {
+			to += fmt.Sprintf("-%d", i)
+		}
+		if _, err := r.tree.Stat(to); isAbsent(err) {
+			r.log.Warn("brought back what an update cut short had put aside", "resource", r.name, "path", to)
+			return l.moveTo(to)
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// leftover is what a hidden name holds.
+type leftover struct {
+	r     *resource
+	path  string
+	info  tree.Info
+	home  string // the name that it was taken from, which is free
+	spare bool   // nothing is lost with it
+	inUse bool   // the index knows it by this hidden name
+}
+
+// find looks for the names that the index has for it.
+func (l *leftover) find(tx *index.Tx) error {
+	replaced := true
+	for _, slot := range tx.ByKey(l.info.Key) {
+		at, err := tx.Path(slot)
+		if err != nil {
+			continue
+		}
+		if at == l.path {
+			l.inUse = true
+			return nil
+		}
+		there, err := l.r.tree.Stat(at)
+		switch {
+		case isAbsent(err):
+			l.home = at
+		case err != nil:
+			return err
+		case there.Key == l.info.Key:
+			l.spare = true
+			return nil
+		default:
+			ok, err := l.r.asHead(at, there)
+			if err != nil {
+				return err
+			}
+			replaced = replaced && ok
+		}
+	}
+	if l.home != "" || !replaced || isDir(l.info) {
+		return nil
+	}
+	kind, ok := kindOf(l.info)
+	if !ok || kind == object.Dir {
+		return nil
+	}
+	blob, err := l.r.hashPath(l.path, l.info)
+	l.spare = err == nil && l.r.store.Has(blob)
+	return err
+}
+
+// asHead tells whether what is at a path has the content that the head has
+// there: then an apply put it there.
+func (r *resource) asHead(path string, info tree.Info) (bool, error) {
+	root, err := r.headTree()
+	if err != nil {
+		return false, err
+	}
+	e, err := findEntry(r.store, root, path)
+	if err != nil || e == nil {
+		return false, err
+	}
+	if kind, ok := kindOf(info); !ok || kind != e.Kind || kind == object.Dir {
+		return ok && kind == e.Kind, nil
+	}
+	blob, err := r.hashPath(path, info)
+	return blob == e.Blob, err
+}
+
+func (l *leftover) moveTo(path string) error {
+	if _, err := l.r.tree.Rename(l.path, path, tree.Exactly(l.info)); err != nil {
+		return err
+	}
+	return l.r.journal.Found(l.r.name, path)
+}
