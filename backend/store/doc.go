@@ -1,5 +1,19 @@
 // Package store keeps one resource's history: a bare git repository that plain
-// git reads, written by code of its own for speed and durability.
+// git reads.
+//
+// # What is go-git's
+//
+// The formats: object types and ref names (plumbing), indexes (idxfile), loose
+// objects (objfile) and deltas (packfile), each behind limits of our own. Not
+// used are:
+//
+//   - its writers of packs, objects and refs, which sync nothing and truncate
+//     in place: a crash tears what was there;
+//   - its storage, which is not safe for concurrent use, and its pack scanner,
+//     which sets no limit to what a peer claims and inflates at a third of the
+//     speed;
+//   - its reading of refs, which takes a torn id for another id, and its look-up
+//     in indexes, which locks and keeps every answer.
 //
 // # Terms
 //

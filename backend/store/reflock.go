@@ -128,7 +128,7 @@ func (r *refStore) breakStaleLocks() error {
 func (r *refStore) breakStaleLock(temp, name string) error {
 	name, _, _ = strings.Cut(name, "~")
 	ref, err := url.PathUnescape(name)
-	if err == nil && (ref == packedRefs || CheckRef(ref) == nil) {
+	if err == nil && (ref == packedRefs || checkRef(ref) == nil) {
 		lock := r.path(ref) + ".lock"
 		ours, err := os.Lstat(temp)
 		if err != nil {

@@ -4,33 +4,23 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // ErrBadRef says that a name cannot be a ref.
 var ErrBadRef = errors.New("bad ref name")
 
-// CheckRef says whether name is a ref that the store takes: below refs/, every
-// part of letters, digits and "-_.+@=", nothing that git or a path reads in
-// another way. It is stricter than git.
-func CheckRef(name string) error {
-	parts := strings.Split(name, "/")
-	if len(name) > 240 || len(parts) < 3 || len(parts) > 8 || parts[0] != "refs" {
+// checkRef says whether name is a ref that the store takes: one of git's,
+// below refs/, short, and with nothing in it but letters, digits and "-_.+@=/",
+// so that it is the same name on every disk.
+func checkRef(name string) error {
+	strange := strings.IndexFunc(name, func(c rune) bool {
+		return (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && !strings.ContainsRune("-_.+@=/", c)
+	})
+	parts := strings.Count(name, "/") + 1
+	if strange >= 0 || len(name) > 240 || parts < 3 || parts > 8 || !strings.HasPrefix(name, "refs/") || strings.Contains(name, "./") || plumbing.ReferenceName(name).Validate() != nil {
 		return fmt.Errorf("%w %.250q", ErrBadRef, name)
 	}
-	for _, p := range parts {
-		if p == "" || p == "@" || p[0] == '.' || strings.HasSuffix(p, ".") || strings.HasSuffix(p, ".lock") || strings.Contains(p, "..") || !refChars(p) {
-			return fmt.Errorf("%w %q", ErrBadRef, name)
-		}
-	}
 	return nil
-}
-
-func refChars(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && strings.IndexByte("-_.+@=", c) < 0 {
-			return false
-		}
-	}
-	return true
 }

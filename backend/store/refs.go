@@ -113,7 +113,7 @@ func (s *Store) Head() object.CommitID {
 // Ref returns a ref's value, zero where there is none. The error wraps
 // ErrDamaged or ErrBadRef.
 func (s *Store) Ref(name string) (object.CommitID, error) {
-	if err := CheckRef(name); err != nil {
+	if err := checkRef(name); err != nil {
 		return object.CommitID{}, err
 	}
 	return s.refs.read(name)
@@ -186,7 +186,7 @@ func (s *Store) UpdateRefs(updates ...RefUpdate) error {
 
 func (r *refStore) update(updates []RefUpdate) error {
 	for i, u := range updates {
-		if err := CheckRef(u.Name); err != nil {
+		if err := checkRef(u.Name); err != nil {
 			return err
 		}
 		for _, before := range updates[:i] {

@@ -80,15 +80,15 @@ func TestPackedRefs(t *testing.T) {
 
 func TestCheckRef(t *testing.T) {
 	for _, name := range []string{"refs/heads/main", "refs/smfs/tip/ab-_=.1"} {
-		if err := CheckRef(name); err != nil {
+		if err := checkRef(name); err != nil {
 			t.Error(err)
 		}
 	}
 	for _, name := range []string{
-		"", "HEAD", "refs", "refs/x", "heads/main/x", "refs/heads/../../config", "refs/heads/", "refs//x", "/refs/heads/x", "refs/heads/.x", "refs/heads/x.lock", "refs/heads/x.",
+		"", "HEAD", "refs", "refs/x", "heads/main/x", "refs/heads/../../config", "refs/heads/", "refs//x", "/refs/heads/x", "refs/heads/.x", "refs/heads/x.lock", "refs/heads/x.", "refs/heads/x./y",
 		"refs/heads/a..b", "refs/heads/a b", "refs/heads/a\nb", "refs/heads/a:b", "refs/heads/@", "refs/heads/\xff", "refs/heads/" + strings.Repeat("x", 300), "refs/1/2/3/4/5/6/7/8",
 	} {
-		if err := CheckRef(name); !errors.Is(err, ErrBadRef) {
+		if err := checkRef(name); !errors.Is(err, ErrBadRef) {
 			t.Errorf("%q: %v, want ErrBadRef", name, err)
 		}
 	}
