@@ -1,7 +1,7 @@
 package backend_test
 
 import (
-	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -102,11 +104,7 @@ func (h *history) settle(mirrors []*mirror) {
 		}
 	}
 	for _, m := range mirrors {
-		problems, err := m.engine.Check(context.Background())
-		must(t, err)
-		for _, p := range problems {
-			t.Errorf("mirror %s: %s", filepath.Base(m.dir), p)
-		}
+		m.wantSettled()
 		m.git("fsck", "--strict")
 	}
 }
@@ -139,7 +137,7 @@ func (h *history) step(m *mirror) {
 	var what string
 	var err error
 	p, q := h.path(m), h.path(m)
-	switch h.rnd.IntN(12) {
+	switch h.rnd.IntN(15) {
 	case 0, 1, 2, 3:
 		if st, serr := os.Lstat(p); serr == nil && !st.Mode().IsRegular() {
 			return
@@ -225,6 +223,37 @@ func (h *history) step(m *mirror) {
 		}
 		what = "link " + p + " " + q
 		err = os.Link(p, q)
+	case 12: // in place, so at all names of the file
+		if st, serr := os.Lstat(p); serr != nil || !st.Mode().IsRegular() {
+			return
+		}
+		h.n++
+		token := fmt.Sprintf(" token%d.", h.n)
+		what = "append" + token + " " + p
+		var f *os.File
+		if f, err = os.OpenFile(p, os.O_WRONLY|os.O_APPEND, 0); err == nil {
+			_, err = f.WriteString(token)
+			err = errors.Join(err, f.Close())
+		}
+		if err == nil {
+			h.alive[token[1:]] = true
+		}
+	case 13:
+		if st, serr := os.Lstat(p); serr != nil || !st.Mode().IsRegular() {
+			return
+		}
+		what = "attribute " + p
+		err = unix.Setxattr(p, "user.test", []byte{'0' + byte(h.rnd.IntN(10))}, 0)
+	case 14: // the same on all mirrors
+		if st, serr := os.Lstat(p); serr == nil && !st.Mode().IsRegular() {
+			return
+		}
+		h.kill(p)
+		if os.MkdirAll(filepath.Dir(p), 0o755) != nil {
+			return
+		}
+		what = "write common " + p
+		err = os.WriteFile(p, []byte("common"), 0o644)
 	}
 	h.note("%s: %v", strings.ReplaceAll(what, filepath.Dir(m.dir)+"/", ""), err)
 }
