@@ -41,6 +41,7 @@ the working directory, else all. A mounted mirror does this by itself.`,
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "all resources")
+	c.Flags().BoolVar(&o.AcceptDeletes, "accept-deletes", false, "commit that more than half of a large mirror's files are gone")
 	c.Flags().StringArrayVarP(&o.Hosts, "host", "H", nil, "with the peer `NAME` only; may be repeated")
 	return a.withJSON(c)
 }

@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/fstest"
+	"golang.org/x/sys/unix"
+)
+
+// repository reads a store by plain git: one `git cat-file --batch`.
+type repository struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func openRepository(dir string) (*repository, error) {
+	r := &repository{cmd: exec.Command("git", "--git-dir="+dir, "cat-file", "--batch")}
+	var err error
+	if r.in, err = r.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := r.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	r.out = bufio.NewReader(out)
+	return r, r.cmd.Start()
+}
+
+func (r *repository) close() error { return errors.Join(r.in.Close(), r.cmd.Wait()) }
+
+// object reads one object by its name; kind is what it must be.
+func (r *repository) object(name, kind string) (id string, data []byte, err error) {
+	if _, err := fmt.Fprintln(r.in, name); err != nil {
+		return "", nil, err
+	}
+	line, err := r.out.ReadString('\n')
+	if err != nil {
+		return "", nil, fmt.Errorf("git cat-file %s: %w", name, err)
+	}
+	f := strings.Fields(line)
+	if len(f) != 3 || f[1] != kind {
+		return "", nil, fmt.Errorf("git cat-file: %s is no %s: %q", name, kind, line)
+	}
+	size, err := strconv.Atoi(f[2])
+	if err != nil {
+		return "", nil, err
+	}
+	data = make([]byte, size+1) // a newline follows
+	if _, err := io.ReadFull(r.out, data); err != nil {
+		return "", nil, err
+	}
+	return f[0], data[:size], nil
+}
+
+func (r *repository) ReadTree(id object.TreeID, _ int64) ([]byte, error) {
+	_, data, err := r.object(id.String(), "tree")
+	return data, err
+}
+
+func (r *repository) ReadBlob(id object.BlobID, _ int64) ([]byte, error) {
+	_, data, err := r.object(id.String(), "blob")
+	return data, err
+}
+
+// committed describes the tree of the head of a mirror's default resource, as
+// shown does what is on disk.
+func committed(m *fstest.Mirror) (out listing, err error) {
+	r, err := openRepository(m.Store())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	id, _, err := r.object("refs/heads/main^{tree}", "tree")
+	if err != nil {
+		return nil, err
+	}
+	tree, err := object.ParseTreeID(id)
+	if err != nil {
+		return nil, err
+	}
+	out = listing{}
+	return out, r.list(tree, "", out, map[object.FileID]string{})
+}
+
+func (r *repository) list(id object.TreeID, at string, out listing, first map[object.FileID]string) error {
+	dir, err := object.DecodeDirectory(r, id)
+	if err != nil {
+		return fmt.Errorf("directory %q: %w", at, err)
+	}
+	for _, e := range dir.Entries {
+		p := path.Join(at, e.Name)
+		if _, ok := first[e.ID]; !ok {
+			first[e.ID] = p
+		}
+		if out[p], err = r.describe(e, first[e.ID]); err != nil {
+			return fmt.Errorf("%q: %w", p, err)
+		}
+		if e.Kind == object.Dir {
+			if err := r.list(e.Tree, p, out, first); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *repository) describe(e object.Entry, first string) (string, error) {
+	xattrs := map[string]string{}
+	for _, x := range e.Xattrs {
+		xattrs[x.Name] = x.Value
+	}
+	mode, times := uint32(unix.S_IFDIR), ""
+	var data []byte
+	if e.Kind != object.Dir {
+		var err error
+		if data, err = r.ReadBlob(e.Blob, 0); err != nil {
+			return "", err
+		}
+		mode, times = unix.S_IFREG, fmt.Sprintf(" at %d", e.Mtime)
+	}
+	if e.Kind == object.Symlink {
+		mode = unix.S_IFLNK
+	}
+	return description(mode|e.Mode, data, xattrs, first) + times, nil
+}
+
+// own tells whether a name in a mirror's root belongs to smfs.
+func own(rel string) bool {
+	switch rel {
+	case ".silvermirror", ".smfs", "@tags", "@history":
+		return true
+	}
+	return false
+}
+
+// sameAsHead fails unless the head holds exactly what is on disk: names,
+// contents, modes, links, attributes, times. skip names what is not mirrored.
+func sameAsHead(m *fstest.Mirror, skip func(rel string) bool) error {
+	disk, err := shown(m.Dir, true, func(rel string) bool { return own(rel) || skip != nil && skip(rel) })
+	if err != nil {
+		return err
+	}
+	head, err := committed(m)
+	if err != nil {
+		return err
+	}
+	if d := differences(disk, head); d != "" {
+		return fmt.Errorf("on disk (-) and in the head (+):\n%s", d)
+	}
+	return nil
+}
+
+// fsck runs git's own check of the store.
+func fsck(m *fstest.Mirror) error {
+	out, err := exec.Command("git", "--git-dir="+m.Store(), "fsck", "--strict", "--no-dangling").CombinedOutput()
+	if out = bytes.TrimSpace(out); err != nil || len(out) > 0 {
+		return fmt.Errorf("git fsck: %v\n%s", err, out)
+	}
+	return nil
+}

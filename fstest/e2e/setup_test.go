@@ -1,0 +1,312 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/fstest"
+	"golang.org/x/sys/unix"
+)
+
+// Exit codes that scripts rely on.
+const (
+	exitMounted    = 5
+	exitNotMounted = 6
+	exitBusy       = 10
+)
+
+// exitsWith runs the program and checks its exit code and that it says a word.
+func exitsWith(t *testing.T, m *fstest.Mirror, code int, word string, args ...string) {
+	t.Helper()
+	out, err := m.Try(args...)
+	var exit *exec.ExitError
+	got := 0
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if got != code || !strings.Contains(out, word) {
+		t.Errorf("smfs %s: exit code %d, want %d and %q:\n%s", strings.Join(args, " "), got, code, word, out)
+	}
+}
+
+func newMirror(t *testing.T) *fstest.Mirror {
+	t.Helper()
+	return fstest.NewMirror(t, fstest.Program{Path: fstest.Build(t)}, "M")
+}
+
+// TestSetUp mounts a directory that is no mirror yet and takes the mount down.
+func TestSetUp(t *testing.T) {
+	m := newMirror(t)
+	check(t, os.RemoveAll(m.Path(".silvermirror"))) // a fresh directory
+	write(t, m.Path("there before"), "and kept")
+	m.Mount()
+	if s := m.Status(); !s.Mounted || len(s.Resources) != 1 || s.Resources[0].Name != "mirror" {
+		t.Errorf("status: %+v", s)
+	}
+	for _, name := range []string{"config.ini", "store/mirror.git/HEAD"} {
+		if _, err := os.Stat(m.Path(".silvermirror/" + name)); err != nil {
+			t.Error(err)
+		}
+	}
+	exitsWith(t, m, exitMounted, "mounted", "mount", m.Dir)
+	write(t, m.Path("new"), "text")
+	m.Umount()
+	exitsWith(t, m, exitNotMounted, "not mounted", "umount", m.Dir)
+	for name, want := range map[string]string{"there before": "and kept", "new": "text"} {
+		if got, err := os.ReadFile(m.Path(name)); string(got) != want || err != nil {
+			t.Errorf("the plain file %s reads %q, %v", name, got, err)
+		}
+		if got := m.Git("show", "main:"+name); got != want {
+			t.Errorf("git has %q for %s", got, name)
+		}
+	}
+	check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
+	if info, err := os.Stat(m.Path(".silvermirror/node.key")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the node's key: %v, %v", info, err)
+	}
+}
+
+// TestUmountBusy names who keeps a mount busy; --lazy takes it down anyway.
+func TestUmountBusy(t *testing.T) {
+	m := newMirror(t)
+	m.Mount()
+	write(t, m.Path("f"), "text")
+	f, err := os.OpenFile(m.Path("f"), os.O_RDWR, 0)
+	check(t, err)
+	defer f.Close()
+	exitsWith(t, m, exitBusy, strconv.Itoa(os.Getpid()), "umount", m.Dir)
+	if s := m.Status(); !s.Mounted {
+		t.Error("it is not mounted any more")
+	}
+	m.Run("umount", "--lazy", m.Dir)
+	if got, err := os.ReadFile(m.Path("f")); string(got) != "text" || err != nil {
+		t.Errorf("the plain file reads %q, %v", got, err)
+	}
+}
+
+// TestMountHoldsNothing starts a daemon with pipes as all its descriptors and
+// sees them end.
+func TestMountHoldsNothing(t *testing.T) {
+	m := newMirror(t)
+	r, w, err := os.Pipe()
+	check(t, err)
+	defer r.Close()
+	cmd := exec.Command(m.Program.Path, "mount", m.Dir)
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = w, w, []*os.File{w, w, w}
+	check(t, cmd.Start())
+	check(t, w.Close())
+	if _, err := io.ReadAll(r); err != nil { // until nobody has the other end
+		t.Fatal(err)
+	}
+	check(t, cmd.Wait())
+	if !m.Status().Mounted {
+		t.Error("it is not mounted")
+	}
+}
+
+// TestEngineInBackground: a command starts an engine, a mount takes over from
+// it, and an engine that nobody needs ends.
+func TestEngineInBackground(t *testing.T) {
+	m := newMirror(t)
+	write(t, m.Path("f"), "text")
+	m.Run("wait", "--committed")
+	before := m.Status()
+	if before.Mounted || before.PID == 0 {
+		t.Errorf("status: %+v", before)
+	}
+	idle, err := unix.PidfdOpen(before.PID, 0)
+	check(t, err)
+	defer unix.Close(idle)
+	m.Mount()
+	check(t, exited(idle))
+	after := m.Status()
+	if !after.Mounted || after.PID == before.PID || !after.LastStart.Clean {
+		t.Errorf("after the mount: %+v", after)
+	}
+	m.Umount()
+	out, err := exec.Command(m.Program.Path, "engine", m.Dir, "--idle", "50ms").CombinedOutput()
+	if err != nil {
+		t.Errorf("an idle engine: %v\n%s", err, out)
+	}
+}
+
+// fileIDs are the identities in the head, by path.
+func fileIDs(t *testing.T, m *fstest.Mirror) map[string]object.FileID {
+	t.Helper()
+	r, err := openRepository(m.Store())
+	check(t, err)
+	defer r.close()
+	id, _, err := r.object("refs/heads/main^{tree}", "tree")
+	check(t, err)
+	tree, err := object.ParseTreeID(id)
+	check(t, err)
+	out := map[string]object.FileID{}
+	check(t, r.identities(tree, "", out))
+	return out
+}
+
+func (r *repository) identities(id object.TreeID, at string, out map[string]object.FileID) error {
+	dir, err := object.DecodeDirectory(r, id)
+	if err != nil {
+		return err
+	}
+	for _, e := range dir.Entries {
+		out[filepath.Join(at, e.Name)] = e.ID
+		if e.Kind == object.Dir {
+			if err := r.identities(e.Tree, filepath.Join(at, e.Name), out); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// TestScanAtMount finds what was changed while nothing was mounted.
+func TestScanAtMount(t *testing.T) {
+	m := newMirror(t)
+	m.Mount()
+	check(t, os.MkdirAll(m.Path("d/sub"), 0o755))
+	for _, name := range []string{"edited", "renamed", "deleted", "d/moved along", "d/sub/deep", "saved"} {
+		write(t, m.Path(name), "content of "+name)
+	}
+	m.Run("tag", m.Path("renamed"), "work")
+	m.Run("tag", m.Path("d/moved along"), "work")
+	m.Run("wait", "--committed")
+	before := fileIDs(t, m)
+	m.Umount()
+
+	write(t, m.Path("edited"), "another content")
+	check(t, os.Rename(m.Path("renamed"), m.Path("d/sub/new name")))
+	check(t, os.Remove(m.Path("deleted")))
+	check(t, os.Rename(m.Path("d"), m.Path("e")))
+	write(t, m.Path("saved.tmp"), "saved anew")
+	check(t, os.Rename(m.Path("saved.tmp"), m.Path("saved")))
+	check(t, os.Chmod(m.Path("e/sub/deep"), 0o600))
+	check(t, os.Mkdir(m.Path("fresh"), 0o700))
+	check(t, os.Symlink("edited", m.Path("fresh/link")))
+
+	m.Mount()
+	m.Run("wait", "--committed")
+	check(t, sameAsHead(m, nil))
+	after := fileIDs(t, m)
+	for from, to := range map[string]string{
+		"edited": "edited", "renamed": "e/sub/new name", "d": "e", "d/sub": "e/sub",
+		"d/moved along": "e/moved along", "d/sub/deep": "e/sub/deep", "saved": "saved",
+	} {
+		if before[from] != after[to] {
+			t.Errorf("%q, now %q, was %s and is %s", from, to, before[from], after[to])
+		}
+	}
+	if _, ok := after["deleted"]; ok {
+		t.Error("what was deleted is still in the head")
+	}
+	for _, name := range []string{"new name", "moved along"} {
+		if _, err := os.Stat(m.Path("@tags/work/" + name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// manyFiles fills a mirror with enough files for a scan to be careful, ends
+// the mount and returns the head.
+func manyFiles(t *testing.T, m *fstest.Mirror, n int) string {
+	t.Helper()
+	check(t, os.Mkdir(m.Path("many"), 0o755))
+	for i := range n {
+		write(t, m.Path(fmt.Sprint("many/", i)), fmt.Sprint("file ", i))
+	}
+	m.Mount()
+	m.Run("wait", "--committed", "--timeout", "1m")
+	head := m.Head()
+	m.Umount()
+	return head
+}
+
+// TestScanAsksBeforeManyDeletes: over half of 1,000 files gone is no delete
+// before somebody says so.
+func TestScanAsksBeforeManyDeletes(t *testing.T) {
+	m := newMirror(t)
+	head := manyFiles(t, m, 1000)
+	for i := range 501 {
+		check(t, os.Remove(m.Path(fmt.Sprint("many/", i))))
+	}
+	m.Mount()
+	m.Run("wait", "--committed")
+	s := m.Status().Resources[0]
+	if s.Head != head || s.Files != 1000 || !strings.Contains(s.Problem, "501 of 1000") {
+		t.Errorf("head %s, was %s; %d files, problem %q", s.Head, head, s.Files, s.Problem)
+	}
+	write(t, m.Path("many/new"), "what else changes is committed")
+	m.Run("wait", "--committed")
+	if s := m.Status().Resources[0]; s.Files != 1001 {
+		t.Errorf("%d files after a new one", s.Files)
+	}
+	m.Run("sync", "--accept-deletes")
+	m.Run("wait", "--committed")
+	if s := m.Status().Resources[0]; s.Files != 500 || s.Problem != "" {
+		t.Errorf("%d files after sync --accept-deletes, problem %q", s.Files, s.Problem)
+	}
+	check(t, sameAsHead(m, nil))
+}
+
+// TestReplacedRootDeletesNothing: an empty directory in the place of the
+// mirror's, with a copy of its state, is not a mirror whose files were deleted.
+func TestReplacedRootDeletesNothing(t *testing.T) {
+	m := newMirror(t)
+	head := manyFiles(t, m, 20)
+	check(t, os.Rename(m.Dir, m.Dir+".away"))
+	check(t, os.Mkdir(m.Dir, 0o755))
+	if out, err := exec.Command("cp", "-a", m.Dir+".away/.silvermirror", m.Dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	m.Mount()
+	m.Run("wait", "--committed")
+	s := m.Status().Resources[0]
+	if s.Head != head || s.Files != 20 || s.Problem == "" {
+		t.Errorf("head %s, was %s; %d files, problem %q", s.Head, head, s.Files, s.Problem)
+	}
+}
+
+// TestHiddenDirectoryDeletesNothing: what another mount hides is not deleted.
+func TestHiddenDirectoryDeletesNothing(t *testing.T) {
+	m := newMirror(t)
+	head := manyFiles(t, m, 20)
+	s := inNamespace(t, m, "mount -t tmpfs none '"+m.Path("many")+"'").Resources[0]
+	if s.Head != head || s.Files != 20 || !strings.Contains(s.Problem, "many") {
+		t.Errorf("head %s, was %s; %d files, problem %q", s.Head, head, s.Files, s.Problem)
+	}
+}
+
+// inNamespace looks at the mirror by an engine without a mount, in a mount
+// namespace of its own in which a shell command was run before, and returns
+// the status there.
+func inNamespace(t *testing.T, m *fstest.Mirror, before string) fstest.Status {
+	t.Helper()
+	script := before + ` && "$0" -C "$1" wait --committed && "$0" -C "$1" status --json && "$0" umount "$1"`
+	args := []string{"--mount", "sh", "-c", script, m.Program.Path, m.Dir}
+	if os.Geteuid() != 0 {
+		args = append([]string{"--user", "--map-root-user"}, args...)
+	}
+	cmd := exec.Command("unshare", args...)
+	var failure bytes.Buffer
+	cmd.Stderr = &failure
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("in a namespace: %v\n%s%s", err, out, &failure)
+	}
+	var s fstest.Status
+	check(t, json.Unmarshal(out, &s))
+	return s
+}

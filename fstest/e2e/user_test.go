@@ -1,0 +1,126 @@
+package e2e
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/silvermirror/smfs/fstest"
+)
+
+// An ordinary user's tests run in a child of the test process, which is that
+// user from the start: what a mount belongs to is decided by who makes it.
+const (
+	userVariable = "SMFS_TEST_AS_USER"
+	ordinary     = 65534 // nobody
+)
+
+// asUser runs the rest of a test as an ordinary user, in a child that runs this
+// test alone; it returns false in the parent, where there is nothing left to
+// do. Who runs the tests as an ordinary user is one already.
+func asUser(t *testing.T) bool {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return true
+	}
+	home, err := os.MkdirTemp("", "smfs-user-") // not below a directory of root's
+	check(t, err)
+	t.Cleanup(func() { os.RemoveAll(home) })
+	check(t, os.Chown(home, ordinary, ordinary))
+	for _, p := range []struct{ from, to string }{{fstest.Build(t), "smfs"}, {"/proc/self/exe", "test"}} {
+		data, err := os.ReadFile(p.from)
+		check(t, err)
+		check(t, os.WriteFile(filepath.Join(home, p.to), data, 0o755))
+	}
+	cmd := exec.Command(filepath.Join(home, "test"), "-test.run", "^"+t.Name()+"$", "-test.v")
+	cmd.Dir = home
+	cmd.Env = append(os.Environ(), userVariable+"="+home, "HOME="+home, "TMPDIR="+home, "USER=nobody", "XDG_RUNTIME_DIR=")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("as user %d: %v\n%s", ordinary, err, out)
+	}
+	return false
+}
+
+// userMirror is a mirror of the ordinary user.
+func userMirror(t *testing.T) *fstest.Mirror {
+	t.Helper()
+	p := fstest.Program{}
+	if home := os.Getenv(userVariable); home != "" {
+		p.Path = filepath.Join(home, "smfs")
+	} else {
+		p.Path = fstest.Build(t)
+	}
+	return fstest.NewMirror(t, p, "M")
+}
+
+// TestUser is the whole of everyday life without root: FUSE by fusermount3, no
+// passthrough.
+func TestUser(t *testing.T) {
+	if !asUser(t) {
+		return
+	}
+	m := userMirror(t)
+	m.Mount()
+	if s := m.Status(); !s.Mounted || s.LastStart.Scanned < 0 {
+		t.Errorf("status: %+v", s)
+	}
+	write(t, m.Path("f"), "first")
+	f, err := os.OpenFile(m.Path("f"), os.O_WRONLY|os.O_APPEND, 0)
+	check(t, err)
+	_, err = f.WriteString(" and second")
+	check(t, errors.Join(err, f.Sync(), f.Close()))
+	check(t, os.MkdirAll(m.Path("d/sub"), 0o755))
+	check(t, os.Rename(m.Path("f"), m.Path("d/sub/g")))
+	check(t, os.Link(m.Path("d/sub/g"), m.Path("d/h")))
+	check(t, os.Symlink("d/h", m.Path("l")))
+	check(t, os.Chmod(m.Path("d/h"), 0o640))
+	check(t, os.Truncate(m.Path("d/h"), 5))
+	write(t, m.Path("tmp"), "saved")
+	check(t, os.Rename(m.Path("tmp"), m.Path("d/h")))
+	check(t, os.Remove(m.Path("l")))
+	m.Run("wait", "--committed")
+	check(t, sameAsHead(m, nil))
+	if got, err := os.ReadFile(m.Path("d/sub/g")); string(got) != "first" || err != nil {
+		t.Errorf("d/sub/g reads %q, %v", got, err)
+	}
+	exitsWith(t, m, exitMounted, "mounted", "mount", m.Dir)
+
+	check(t, kill(m.Status().PID)) // and take the stale mount over
+	m.Mount()
+	if s := m.Status(); !s.Mounted || s.LastStart.Scanned != 0 {
+		t.Errorf("after a kill: %+v", s)
+	}
+	write(t, m.Path("after"), "the kill")
+	m.Umount()
+	check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
+}
+
+// TestUnreadableIsNotDeleted: what the daemon may not read has not gone.
+func TestUnreadableIsNotDeleted(t *testing.T) {
+	if !asUser(t) {
+		return
+	}
+	m := userMirror(t)
+	head := manyFiles(t, m, 20)
+	check(t, os.Chmod(m.Path("many"), 0o000))
+	m.Mount()
+	m.Run("wait", "--committed")
+	s := m.Status().Resources[0]
+	if s.Files != 20 || !strings.Contains(s.Problem, "many") {
+		t.Errorf("%d files, problem %q", s.Files, s.Problem)
+	}
+	m.Umount()
+	check(t, os.Chmod(m.Path("many"), 0o755))
+	m.Mount()
+	m.Run("wait", "--committed")
+	check(t, sameAsHead(m, nil))
+	if was, is := m.Git("ls-tree", "-r", "--name-only", head), m.Git("ls-tree", "-r", "--name-only", "main"); was != is {
+		t.Errorf("the head had\n%s\nand has\n%s", was, is)
+	}
+}
