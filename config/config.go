@@ -73,9 +73,6 @@ func Default(dir string) *Config {
 	}
 }
 
-// Matcher returns the resource's ignore patterns, ready to use.
-func (r *Resource) Matcher() *Ignore { return NewIgnore(r.Ignore, r.VCS) }
-
 // Resource returns the resource of that name, or nil.
 func (c *Config) Resource(name string) *Resource {
 	i := slices.IndexFunc(c.Resources, func(r Resource) bool { return r.Name == name })

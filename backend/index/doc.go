@@ -5,8 +5,7 @@
 //
 // A slot is one name in one directory, the directory given by its FileID; so
 // renaming a directory moves one node and none of those below. A [Node] is
-// what a slot held. Pending paths are those whose newest version is not on disk
-// yet, each with the commit that the bytes on disk come from.
+// what a slot held.
 //
 // # Bytes on disk
 //
@@ -17,7 +16,6 @@
 //	keys       ino (8, BE) | gen (8, BE) | FileID  -> nothing
 //	tagged     parent (16) | name                  -> nothing; nodes with tags
 //	conflicts  parent (16) | name                  -> nothing; nodes with Conflict
-//	pending    path                                -> CommitID (20)
 //	meta       "format", "applied", "counts"
 //
 // Beside it, while it is open, lies FILE.open: the boot and the mount it was

@@ -270,7 +270,10 @@ func TestFailedUpdate(t *testing.T) {
 	no := errors.New("no")
 	for name, do := range map[string]func(tx *Tx) error{
 		"unchanged": func(*Tx) error { return nil },
-		"changed":   func(tx *Tx) error { return errors.Join(tx.Delete(object.FileID{}, "f"), tx.Put(file("g", 2))) },
+		"changed": func(tx *Tx) error {
+			_, err := tx.DeleteTree(object.FileID{}, "f")
+			return errors.Join(err, tx.Put(file("g", 2)))
+		},
 	} {
 		err := ix.Update(func(tx *Tx) error {
 			check(t, do(tx))

@@ -19,21 +19,17 @@ import (
 // model is the index as a map and nothing else.
 type model struct {
 	nodes   map[Slot]Node
-	pending map[string]object.CommitID
 	applied object.CommitID
 }
 
 func newModel() *model {
-	return &model{nodes: make(map[Slot]Node), pending: make(map[string]object.CommitID)}
+	return &model{nodes: make(map[Slot]Node)}
 }
 
 func (m *model) clone() *model {
 	c := newModel()
 	for s, n := range m.nodes {
 		c.nodes[s] = n
-	}
-	for p, id := range m.pending {
-		c.pending[p] = id
 	}
 	c.applied = m.applied
 	return c
@@ -68,14 +64,6 @@ func (m *model) put(n Node) error {
 		return ErrExists
 	}
 	m.nodes[n.Slot()] = n
-	return nil
-}
-
-func (m *model) delete(s Slot) error {
-	if n, ok := m.nodes[s]; ok && n.Kind == object.Dir && len(m.children(n.ID)) > 0 {
-		return ErrNotEmpty
-	}
-	delete(m.nodes, s)
 	return nil
 }
 
@@ -206,8 +194,6 @@ func (g gen) step(tx *Tx, m *model) error {
 		n := g.node(s) // an edit in place
 		n.ID, n.Kind, n.Key = old.ID, old.Kind, old.Key
 		name, got, want = "edit", tx.Put(n), m.put(n)
-	case op < 6:
-		name, got, want = "delete", tx.Delete(s.Parent, s.Name), m.delete(s)
 	case op < 7:
 		n, err := tx.DeleteTree(s.Parent, s.Name)
 		if w := m.deleteTree(s); n != w || err != nil {
@@ -226,13 +212,8 @@ func (g gen) step(tx *Tx, m *model) error {
 }
 
 func (g gen) meta(tx *Tx, m *model) error {
-	path, id := []string{"", "a", "a/b", "\xff"}[g.IntN(4)], object.CommitID{0: byte(g.IntN(256))}
-	if g.IntN(2) == 0 {
-		delete(m.pending, path)
-		return tx.ClearPending(path)
-	}
-	m.pending[path], m.applied = id, id
-	return errors.Join(tx.SetPending(path, id), tx.SetApplied(id))
+	m.applied = object.CommitID{0: byte(g.IntN(256))}
+	return tx.SetApplied(m.applied)
 }
 
 // compare asks everything there is to ask.
@@ -291,17 +272,11 @@ func compare(tx *Tx, m *model) error {
 func compareMeta(tx *Tx, m *model) error {
 	files := len(m.slots(func(n Node) bool { return n.Kind != object.Dir }))
 	conflicts := len(m.slots(func(n Node) bool { return n.Conflict != object.FileID{} }))
-	if tx.Count() != files || tx.ConflictCount() != conflicts || tx.PendingCount() != len(m.pending) {
-		return fmt.Errorf("counts %+v, want %d files, %d conflicts, %d pending", tx.counts, files, conflicts, len(m.pending))
+	if tx.Count() != files || tx.ConflictCount() != conflicts {
+		return fmt.Errorf("counts %+v, want %d files, %d conflicts", tx.counts, files, conflicts)
 	}
-	pending, err := tx.Pending()
-	if err != nil || !reflect.DeepEqual(pending, m.pending) || tx.Applied() != m.applied {
-		return fmt.Errorf("pending %v, applied %v, %v, want %v, %v", pending, tx.Applied(), err, m.pending, m.applied)
-	}
-	for path, want := range m.pending {
-		if base, ok := tx.PendingBase(path); !ok || base != want {
-			return fmt.Errorf("pending %q: %v, %v", path, base, ok)
-		}
+	if tx.Applied() != m.applied {
+		return fmt.Errorf("applied %v, want %v", tx.Applied(), m.applied)
 	}
 	return nil
 }
@@ -360,7 +335,8 @@ func TestChildrenWhileChanging(t *testing.T) {
 		var seen []string
 		err := tx.Children(object.FileID{}, func(n Node) error {
 			seen = append(seen, n.Name)
-			return tx.Delete(n.Parent, n.Name)
+			_, err := tx.DeleteTree(n.Parent, n.Name)
+			return err
 		})
 		if len(seen) != 500 || !sort.StringsAreSorted(seen) || tx.Count() != 0 {
 			t.Errorf("saw %d, left %d", len(seen), tx.Count())

@@ -190,6 +190,3 @@ func (tx *Tx) Count() int { return int(tx.counts.files) }
 
 // ConflictCount is the number of nodes that Conflicts visits; it costs nothing.
 func (tx *Tx) ConflictCount() int { return int(tx.counts.conflicts) }
-
-// PendingCount is the number of pending paths; it costs nothing.
-func (tx *Tx) PendingCount() int { return int(tx.counts.pending) }

@@ -15,13 +15,12 @@ const (
 	bucketKeys      = "keys"
 	bucketTagged    = "tagged"
 	bucketConflicts = "conflicts"
-	bucketPending   = "pending"
 	bucketMeta      = "meta"
 
 	metaFormat  = "format"  // uint32, big-endian
 	metaApplied = "applied" // CommitID
 	metaDisk    = "disk"    // TreeID
-	metaCounts  = "counts"  // counts, three uvarints
+	metaCounts  = "counts"  // counts, two uvarints
 )
 
 var errNew = errors.New("index is new")
@@ -36,7 +35,6 @@ type Tx struct {
 	keys      *bolt.Bucket
 	tagged    *bolt.Bucket
 	conflicts *bolt.Bucket
-	pending   *bolt.Bucket
 	meta      *bolt.Bucket
 
 	counts  counts
@@ -48,11 +46,10 @@ type Tx struct {
 type counts struct {
 	files     uint64 // nodes that are no directories
 	conflicts uint64
-	pending   uint64
 }
 
 func makeBuckets(btx *bolt.Tx) error {
-	for _, name := range []string{bucketNodes, bucketIDs, bucketKeys, bucketTagged, bucketConflicts, bucketPending, bucketMeta} {
+	for _, name := range []string{bucketNodes, bucketIDs, bucketKeys, bucketTagged, bucketConflicts, bucketMeta} {
 		if _, err := btx.CreateBucket([]byte(name)); err != nil {
 			return fmt.Errorf("make bucket %s: %w", name, err)
 		}
@@ -91,7 +88,7 @@ func (ix *Index) begin(writable bool) (*Tx, error) {
 func (tx *Tx) load() error {
 	for name, bucket := range map[string]**bolt.Bucket{
 		bucketNodes: &tx.nodes, bucketIDs: &tx.ids, bucketKeys: &tx.keys, bucketTagged: &tx.tagged,
-		bucketConflicts: &tx.conflicts, bucketPending: &tx.pending, bucketMeta: &tx.meta,
+		bucketConflicts: &tx.conflicts, bucketMeta: &tx.meta,
 	} {
 		if *bucket = tx.b.Bucket([]byte(name)); *bucket == nil {
 			return fmt.Errorf("no bucket %s: %w", name, ErrDamaged)
@@ -104,7 +101,7 @@ func (tx *Tx) load() error {
 		return nil
 	}
 	r := reader{b: v}
-	tx.counts = counts{files: r.uvarint(), conflicts: r.uvarint(), pending: r.uvarint()}
+	tx.counts = counts{files: r.uvarint(), conflicts: r.uvarint()}
 	if r.bad || len(r.b) != 0 {
 		return fmt.Errorf("counts %x: %w", v, ErrDamaged)
 	}
@@ -115,7 +112,6 @@ func (tx *Tx) commit() error {
 	if tx.dirty {
 		v := binary.AppendUvarint(nil, tx.counts.files)
 		v = binary.AppendUvarint(v, tx.counts.conflicts)
-		v = binary.AppendUvarint(v, tx.counts.pending)
 		if err := tx.meta.Put([]byte(metaCounts), v); err != nil {
 			return fmt.Errorf("store counts of index: %w", err)
 		}

@@ -124,22 +124,6 @@ func (tx *Tx) hasChildren(id object.FileID) bool {
 	return hasPrefix(k, id[:])
 }
 
-// Delete removes the node in a slot; an empty slot is no error. ErrNotEmpty:
-// it is a directory with children.
-func (tx *Tx) Delete(parent object.FileID, name string) error {
-	return tx.write(func() error {
-		s := Slot{Parent: parent, Name: name}
-		n, ok, err := tx.get(s)
-		if err != nil || !ok {
-			return err
-		}
-		if n.Kind == object.Dir && tx.hasChildren(n.ID) {
-			return fmt.Errorf("delete %v: %w", s, ErrNotEmpty)
-		}
-		return tx.drop(&n)
-	})
-}
-
 func (tx *Tx) drop(n *Node) error {
 	if err := tx.nodes.Delete(n.Slot().key()); err != nil {
 		return err

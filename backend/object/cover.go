@@ -76,9 +76,6 @@ func (c Cover) Union(other Cover) (Cover, error) {
 	return append(append(u, c...), other...), nil
 }
 
-// Union is c.Union(other) as a function.
-func Union(a, b Cover) (Cover, error) { return a.Union(b) }
-
 // With returns c with t in the place of its writer's tip.
 func (c Cover) With(t Tip) Cover {
 	i, ok := c.find(t.Writer)

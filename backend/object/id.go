@@ -41,12 +41,6 @@ func Hash(t Type, data []byte) [20]byte {
 
 func writeHeader(h hash.Hash, t Type, size int64) { h.Write(Header(t, size)) }
 
-// ParseBlobID reads 40 lower-case hexadecimal digits.
-func ParseBlobID(s string) (BlobID, error) {
-	id, err := parseHash(s)
-	return BlobID(id), err
-}
-
 // ParseTreeID reads 40 lower-case hexadecimal digits.
 func ParseTreeID(s string) (TreeID, error) {
 	id, err := parseHash(s)

@@ -36,6 +36,3 @@ func (b *Backoff) Next() time.Duration {
 
 // Reset notes a success.
 func (b *Backoff) Reset() { b.failures = 0 }
-
-// Failures since the last success.
-func (b *Backoff) Failures() int { return b.failures }

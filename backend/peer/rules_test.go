@@ -58,8 +58,8 @@ func TestBackoff(t *testing.T) {
 	if want := []time.Duration{s / 2, s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 60 * s, 60 * s}; !slices.Equal(got, want) {
 		t.Errorf("waits %v", got)
 	}
-	if b.Failures() != 9 {
-		t.Errorf("%d failures", b.Failures())
+	if b.failures != 9 {
+		t.Errorf("%d failures", b.failures)
 	}
 	b.Reset()
 	if d := b.Next(); d != s/2 {

@@ -115,7 +115,7 @@ func TestFaultsAreFound(t *testing.T) {
 			return pushed%5 == 0
 		}, want: "its replica at"},
 		"no merges": {lose: func(s *sim, to int, m message) bool {
-			return !s.w.cover(m.head).Contains(s.nodes[to].r.Cover())
+			return !s.w.cover(m.head).Contains(s.nodes[to].r.ours.cover)
 		}, want: "its replica at"},
 		"merges that take one side": {join: func(w *world, a, b object.CommitID) (*object.Commit, error) {
 			c, err := pure(w, a, b)

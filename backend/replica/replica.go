@@ -40,9 +40,6 @@ func New(id object.CommitID, cover object.Cover) *Replica {
 // Head is the applied head.
 func (r *Replica) Head() object.CommitID { return r.ours.id }
 
-// Cover is what the applied head covers. It must not be changed.
-func (r *Replica) Cover() object.Cover { return r.ours.cover }
-
 // Committed says that a commit made here is durable and is the head. It sits
 // on the applied head, or on the one being adopted if the ref had moved.
 func (r *Replica) Committed(id object.CommitID, cover object.Cover) []Action {

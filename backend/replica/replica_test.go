@@ -103,7 +103,7 @@ func TestMergeAndTell(t *testing.T) {
 	}
 	expect(t, "announced", r.Announced("p", id("m"), covers("a2", "b1")))
 	expect(t, "pushed", r.PushDone("p", id("m"), nil))
-	if r.Behind("p") != 0 || !r.Mirrored("p", r.Cover()) {
+	if r.Behind("p") != 0 || !r.Mirrored("p", r.ours.cover) {
 		t.Error("the peer is taken to be behind")
 	}
 }

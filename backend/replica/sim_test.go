@@ -316,7 +316,7 @@ func (s *sim) check() error {
 	}
 	for k := range s.flows {
 		r := s.nodes[k[0]].r
-		if !r.Mirrored(peerName(k[1]), r.Cover()) || r.Behind(peerName(k[1])) != 0 {
+		if !r.Mirrored(peerName(k[1]), r.ours.cover) || r.Behind(peerName(k[1])) != 0 {
 			s.fail("n%d takes n%d to be behind by %d", k[0], k[1], r.Behind(peerName(k[1])))
 		}
 	}

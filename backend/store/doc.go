@@ -9,9 +9,8 @@
 //
 //   - its writers of packs, objects and refs, which sync nothing and truncate
 //     in place: a crash tears what was there;
-//   - its storage, which is not safe for concurrent use, and its pack scanner,
-//     which sets no limit to what a peer claims and inflates at a third of the
-//     speed;
+//   - its storage, which is not safe for concurrent use, and its pack parser,
+//     which takes no limits to what a peer may send;
 //   - its reading of refs, which takes a torn id for another id, and its look-up
 //     in indexes, which locks and keeps every answer.
 //

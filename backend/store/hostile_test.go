@@ -303,7 +303,7 @@ func FuzzReceive(f *testing.F) {
 			return
 		}
 		defer in.Discard()
-		for i := range in.Objects() {
+		for i := range in.own.idx.count {
 			id := in.own.idx.at(i).id
 			kind, content, err := in.readAny(id, 1<<20)
 			if err != nil || object.Hash(kind, content) != id {

@@ -122,9 +122,6 @@ func (in *Incoming) attach(x *indexer, index *idx) {
 	}
 }
 
-// Objects is the number of objects in the pack.
-func (in *Incoming) Objects() int { return in.own.idx.count }
-
 // Directory returns a decoded directory of the store or the quarantine.
 func (in *Incoming) Directory(id object.TreeID) (*object.Directory, error) {
 	if _, ok := in.own.idx.search(id); !ok {

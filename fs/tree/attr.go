@@ -58,7 +58,7 @@ func (t *Tree) setAttr(op, path string, want Expect, a Attr) (Info, error) {
 }
 
 // openSlot is openParent that has a slot for the root too: "." in itself.
-func (t *Tree) openSlot(op, path string) (*DirRef, string, error) {
+func (t *Tree) openSlot(op, path string) (*dirRef, string, error) {
 	if path != "" {
 		return t.openParent(op, path)
 	}

@@ -2,9 +2,7 @@ package tree
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"sync"
 	"testing"
 
 	"github.com/silvermirror/smfs/journal"
@@ -12,73 +10,6 @@ import (
 )
 
 type key = journal.FileKey
-
-func TestDirByKeyFollowsTheDirectory(t *testing.T) {
-	bothWalks(t, func(t *testing.T, tr *Tree, dir string) {
-		a := must[Info](t)(tr.Mkdir("a", 0o755))
-		path := "a"
-		open := func() (*DirRef, error) { return tr.DirByKey(a.Key, func() string { return path }) }
-		ref := must[*DirRef](t)(open())
-		fd := ref.FD()
-		ref.Release()
-		ref.Release() // idempotent
-		check(t, os.Rename(dir+"/a", dir+"/b"))
-		check(t, os.Mkdir(dir+"/a", 0o755))
-		write(t, dir+"/b/f", "x")
-		ref = must[*DirRef](t)(open())
-		if ref.FD() != fd {
-			t.Errorf("fd %d, then %d", fd, ref.FD())
-		}
-		must[Info](t)(ref.Lookup("f"))
-		for name, want := range map[string]error{"g": os.ErrNotExist, "..": ErrPath, "a/b": ErrPath} {
-			_, err := ref.Lookup(name)
-			wantErr(t, err, want)
-		}
-		tr.ForgetDir(a.Key)
-		must[Info](t)(ref.Lookup("f")) // still open for its user
-		ref.Release()
-		_, err := open() // walks to the new a
-		wantErr(t, err, ErrChanged)
-		path = "b"
-		must[*DirRef](t)(open()).Release()
-	})
-}
-
-// TestConcurrentDirByKey uses more directories than stay open: an fd is never
-// closed or reused under a user.
-func TestConcurrentDirByKey(t *testing.T) {
-	dir := t.TempDir()
-	tr := openTree(t, dir, Options{DirFDs: 4}, false)
-	infos := make([]Info, 16)
-	for i := range infos {
-		infos[i] = must[Info](t)(tr.Mkdir(fmt.Sprint(i), 0o755))
-	}
-	before := openFDs(t)
-	var wg sync.WaitGroup
-	for g := range 4 {
-		wg.Go(func() {
-			for i := range 500 {
-				n := (i*7 + g*5) % len(infos)
-				ref, err := tr.DirByKey(infos[n].Key, func() string { return fmt.Sprint(n) })
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if i%11 == 0 {
-					tr.ForgetDir(infos[n].Key)
-				}
-				if got, err := StatFD(ref.FD()); err != nil || got.Key != infos[n].Key {
-					t.Errorf("directory %d: %+v, %v", n, got, err)
-				}
-				ref.Release()
-			}
-		})
-	}
-	wg.Wait()
-	if now := openFDs(t); now > before+4 {
-		t.Errorf("%d fds open, %d before", now, before)
-	}
-}
 
 func openFDs(t *testing.T) int {
 	t.Helper()

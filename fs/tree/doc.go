@@ -31,8 +31,8 @@
 //
 // # Concurrency
 //
-// Everything is safe for concurrent use except one [File], [Temp] or [DirRef]
-// by several goroutines. Changes to a directory's slots hold the directory's
+// Everything is safe for concurrent use except one [File] or [Temp] by several
+// goroutines. Changes to a directory's slots hold the directory's
 // slot lock ([Tree.Lock]); FUSE nodes take the same locks around their own
 // mutations and around opening for writing. Slot locks come before any lock of
 // this package and before nothing else: a holder must not wait for the kernel

@@ -7,7 +7,7 @@ import (
 )
 
 // compare looks at a slot: ErrChanged unless it holds what is expected.
-func (t *Tree) compare(dir *DirRef, name string, want Expect) error {
+func (t *Tree) compare(dir *dirRef, name string, want Expect) error {
 	got, err := t.statAt(dir.FD(), name)
 	switch {
 	case err == unix.ENOENT && want.absent:
@@ -34,7 +34,7 @@ type guard struct {
 
 // hold compares the slot and, for a regular file, takes a lease on what is in
 // it. Where no lease can be had, the comparison is all there is.
-func (t *Tree) hold(dir *DirRef, name string, want Expect) (*guard, error) {
+func (t *Tree) hold(dir *dirRef, name string, want Expect) (*guard, error) {
 	if err := t.compare(dir, name, want); err != nil {
 		return nil, err
 	}
@@ -116,7 +116,7 @@ func (g *guard) release() {
 
 // displaced compares what came out of the slot: it was renamed since, so its
 // ctime moved.
-func (t *Tree) displaced(dir *DirRef, name string, want Expect, g *guard) error {
+func (t *Tree) displaced(dir *dirRef, name string, want Expect, g *guard) error {
 	if err := g.probe(); err != nil {
 		return err
 	}

@@ -69,10 +69,6 @@ func TestForeignMount(t *testing.T) {
 		if list := must[[]Name](t)(tr.ReadDir("d")); len(list) != 1 || list[0].Name != "m" {
 			t.Errorf("directory above the mount lists %v", list)
 		}
-		ref := must[*DirRef](t)(tr.OpenDir("d"))
-		defer ref.Release()
-		_, err = ref.Lookup("m")
-		wantErr(t, err, ErrForeignMount)
 		var seen []string
 		complete, err := tr.Scan(t.Context(), func(path string, _ Info) error {
 			seen = append(seen, path)

@@ -30,7 +30,7 @@ func (t *Tree) Remove(path string, want Expect) error {
 	return nil
 }
 
-func (t *Tree) remove(dir *DirRef, name string, want Expect) error {
+func (t *Tree) remove(dir *dirRef, name string, want Expect) error {
 	if want.absent || want.info.IsDir() {
 		return fmt.Errorf("only what is no directory is removed: %w", ErrChanged)
 	}
@@ -57,7 +57,7 @@ func (t *Tree) remove(dir *DirRef, name string, want Expect) error {
 
 // retire deletes what was displaced from a slot. The slot has changed by then,
 // so a failure is only reported; RemoveTemps will list what stays.
-func (t *Tree) retire(dir *DirRef, temp string) {
+func (t *Tree) retire(dir *dirRef, temp string) {
 	if err := unix.Unlinkat(dir.FD(), temp, 0); err != nil && t.o.Problem != nil {
 		t.o.Problem(temp, t.fail("remove displaced", temp, err))
 	}
@@ -83,7 +83,7 @@ func (t *Tree) Mkdir(path string, mode uint32) (Info, error) {
 
 // mkdir finishes the directory under a temp name: whoever sees it in its slot
 // sees it with its mode and owner.
-func (t *Tree) mkdir(dir *DirRef, name string, mode uint32) (Info, error) {
+func (t *Tree) mkdir(dir *dirRef, name string, mode uint32) (Info, error) {
 	if err := t.compare(dir, name, Absent()); err != nil {
 		return Info{}, err
 	}
@@ -105,7 +105,7 @@ func (t *Tree) mkdir(dir *DirRef, name string, mode uint32) (Info, error) {
 	return t.statAt(dir.FD(), name)
 }
 
-func (t *Tree) finishDir(dir *DirRef, name string, mode uint32) error {
+func (t *Tree) finishDir(dir *dirRef, name string, mode uint32) error {
 	fd, err := t.openBelow(dir.FD(), name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
@@ -136,7 +136,6 @@ func (t *Tree) Rmdir(path string, want Expect) error {
 	if err != nil {
 		return t.fail(op, path, err)
 	}
-	t.ForgetDir(want.info.Key)
 	t.notify(func(n Notifier) { n.Changed(dir.Key(), name) })
 	return nil
 }
@@ -165,7 +164,7 @@ func (t *Tree) Rename(from, to string, want Expect) (Info, error) {
 	return info, nil
 }
 
-func (t *Tree) rename(src *DirRef, from string, dst *DirRef, to string, want Expect) (Info, error) {
+func (t *Tree) rename(src *dirRef, from string, dst *dirRef, to string, want Expect) (Info, error) {
 	if want.absent {
 		return Info{}, fmt.Errorf("nothing to rename: %w", ErrChanged)
 	}
@@ -228,7 +227,7 @@ func (t *Tree) Link(from, to string, want Expect) (Info, error) {
 	return info, nil
 }
 
-func (t *Tree) link(src *DirRef, from string, dst *DirRef, to string, want Expect) (Info, error) {
+func (t *Tree) link(src *dirRef, from string, dst *dirRef, to string, want Expect) (Info, error) {
 	if want.absent || want.info.IsDir() {
 		return Info{}, fmt.Errorf("only what is no directory is linked: %w", ErrChanged)
 	}

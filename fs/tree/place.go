@@ -45,7 +45,7 @@ func (t *Tree) Place(tmp *Temp, path string, want Expect) (Info, error) {
 type placement struct {
 	t    *Tree
 	tmp  *Temp
-	dir  *DirRef
+	dir  *dirRef
 	name string
 	want Expect
 }

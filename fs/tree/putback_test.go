@@ -23,7 +23,7 @@ func TestPutBack(t *testing.T) {
 			write(t, dir+"/f", "edited")
 			tmp := temp(t, tr, "", "remote")
 			check(t, tmp.seal())
-			parent := must[*DirRef](t)(tr.OpenDir(""))
+			parent := must[*dirRef](t)(tr.openDir("open", ""))
 			defer parent.Release()
 			p := &placement{t: tr, tmp: tmp, dir: parent, name: "f"}
 			check(t, p.rename(tmp.name+swapSuffix))

@@ -16,7 +16,7 @@ import (
 // nothing open. It is not for concurrent use.
 type Temp struct {
 	t    *Tree
-	dir  *DirRef
+	dir  *dirRef
 	name string // "" once it is placed or discarded
 	fd   int    // read-write; -1 for links and once sealed
 	info Info   // as of sealing
@@ -127,8 +127,8 @@ func (t *Tree) forgetTemp(name string) {
 
 // giveTo sets owner and group to like's or the directory's. A process that may
 // not give files away keeps them.
-func giveTo(dirfd int, name string, flags int, dir *DirRef, like *Info) error {
-	uid, gid := dir.d.info.UID, dir.d.info.GID
+func giveTo(dirfd int, name string, flags int, dir *dirRef, like *Info) error {
+	uid, gid := dir.info.UID, dir.info.GID
 	if like != nil {
 		uid, gid = like.UID, like.GID
 	}

@@ -20,8 +20,6 @@ type Options struct {
 	// plainRename does without RENAME_EXCHANGE and RENAME_NOREPLACE, as some
 	// filesystems must.
 	plainRename bool
-	// DirFDs bounds the directory fds kept open by DirByKey; 0 means 256.
-	DirFDs int
 }
 
 // Tree is one resource's backing directory.
@@ -32,7 +30,6 @@ type Tree struct {
 	beside bool // openat2 is missing: walk a component at a time
 
 	slots    slotLocks
-	dirs     dirCache
 	notifier atomic.Pointer[Notifier]
 
 	mu    sync.Mutex // guards temps and stale; taken after slot locks, held for no call
@@ -44,15 +41,11 @@ type Tree struct {
 // dirfd stays the caller's. Call it before mounting over the directory, or
 // with an fd from before.
 func Open(dirfd int, o Options) (*Tree, error) {
-	if o.DirFDs <= 0 {
-		o.DirFDs = 256
-	}
 	fd, err := unix.Openat(dirfd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open root of %q: %w", o.Resource, err)
 	}
 	t := &Tree{o: o, rootFD: fd, temps: make(map[string]bool)}
-	t.dirs.init(o.DirFDs)
 	if t.mount, err = mountOf(fd); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("stat root of %q: %w", o.Resource, err)
@@ -61,12 +54,9 @@ func Open(dirfd int, o Options) (*Tree, error) {
 	return t, nil
 }
 
-// Close releases all fds but those of DirRefs, Files and Temps in use, which
-// their owners release. Call it once, when nobody uses the Tree any more.
-func (t *Tree) Close() error {
-	t.dirs.close()
-	return unix.Close(t.rootFD)
-}
+// Close releases the root's fd; Files and Temps in use are their owners' to
+// release. Call it once, when nobody uses the Tree any more.
+func (t *Tree) Close() error { return unix.Close(t.rootFD) }
 
 // RootFD is the root's own fd, readable, for fstatfs and the like. It is
 // valid until Close.
