@@ -10,7 +10,7 @@ BUILDVCS  := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo fal
 TIMEOUT   ?= 20m
 
 .DEFAULT_GOAL := build
-.PHONY: build install mount test lint bench soak clean need-mount need-test
+.PHONY: build install mount test lint bench soak kill work clean need-mount need-test
 
 build:
 	$(GO) build -buildvcs=$(BUILDVCS) -o bin/smfs ./cmd/smfs
@@ -43,6 +43,17 @@ bench:
 SMFS_SOAK ?= 10m
 soak: need-test
 	SMFS_SOAK=$(SMFS_SOAK) $(GO) test -count=1 -timeout 48h ./...
+
+# Kills the daemon KILLS times under a write load, on both data paths.
+# KILL_SEED repeats a run.
+KILLS ?= 200
+KILL_SEED ?= 0
+kill: need-test
+	$(GO) test -count=1 -timeout 4h -v -run 'TestKill' ./fstest/e2e -kill.rounds=$(KILLS) -kill.seed=$(KILL_SEED)
+
+# Go's whole source tree in the mount: unpack, build, git, with the times.
+work: need-test
+	$(GO) test -count=1 -timeout 2h -v -run 'TestWork' ./fstest/e2e -work.full
 
 need-mount:
 	@./.ci/need fusermount3=fuse3
