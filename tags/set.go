@@ -2,14 +2,9 @@ package tags
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
-
-// ErrSet is wrapped by what [Set.Check] returns.
-var ErrSet = errors.New("malformed tag set")
 
 // Dot names the addition of one tag: the signed commit that made it.
 type Dot struct {
@@ -88,39 +83,6 @@ func (s Set) Equal(o Set) bool {
 	return slices.EqualFunc(s, o, func(a, b Tag) bool {
 		return a.Name == b.Name && slices.Equal(a.Dots, b.Dots)
 	})
-}
-
-// Check reports whether s is as a Set must be: legal names, everything sorted
-// and unique, no tag without dots, no dot without writer or sequence. Sets that
-// come from disk or from a peer are checked before they are used.
-func (s Set) Check() error {
-	for i, t := range s {
-		if err := CheckName(t.Name); err != nil {
-			return fmt.Errorf("%w: %w", ErrSet, err)
-		}
-		if i > 0 && s[i-1].Name >= t.Name {
-			return fmt.Errorf("%w: tag %q is out of order", ErrSet, t.Name)
-		}
-		if err := checkDots(t.Dots); err != nil {
-			return fmt.Errorf("%w: tag %q: %w", ErrSet, t.Name, err)
-		}
-	}
-	return nil
-}
-
-func checkDots(dots []Dot) error {
-	if len(dots) == 0 {
-		return errors.New("no dots")
-	}
-	for i, d := range dots {
-		if d.Writer == "" || d.Seq == 0 {
-			return errors.New("a dot without writer or sequence")
-		}
-		if i > 0 && dots[i-1].Compare(d) >= 0 {
-			return errors.New("dots out of order")
-		}
-	}
-	return nil
 }
 
 func (s Set) find(name string) (int, bool) {

@@ -1,7 +1,6 @@
 package tags
 
 import (
-	"errors"
 	"slices"
 	"testing"
 )
@@ -10,7 +9,7 @@ func dot(writer string, seq uint64) Dot { return Dot{Writer: writer, Seq: seq} }
 
 func TestSet(t *testing.T) {
 	var empty Set
-	if empty.Names() != nil || empty.Has("a") || !empty.Equal(Set{}) || empty.Check() != nil {
+	if empty.Names() != nil || empty.Has("a") || !empty.Equal(Set{}) {
 		t.Error("the zero value is not the empty set")
 	}
 	b := empty.With("b", dot("w", 1))
@@ -37,28 +36,5 @@ func TestSet(t *testing.T) {
 	}
 	if got := b.Without("b"); got != nil {
 		t.Errorf("Without of the last tag = %v, want nil", got)
-	}
-	for _, s := range []Set{abc, again, ac} {
-		if err := s.Check(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-func TestSetCheck(t *testing.T) {
-	one := []Dot{dot("w", 1)}
-	for name, s := range map[string]Set{
-		"no dots":      {{"a", nil}},
-		"order":        {{"b", one}, {"a", one}},
-		"twice":        {{"a", one}, {"a", one}},
-		"illegal name": {{"a,b", one}},
-		"no writer":    {{"a", []Dot{dot("", 1)}}},
-		"no sequence":  {{"a", []Dot{dot("w", 0)}}},
-		"dots' order":  {{"a", []Dot{dot("w", 2), dot("w", 1)}}},
-		"dot twice":    {{"a", []Dot{dot("w", 1), dot("w", 1)}}},
-	} {
-		if err := s.Check(); !errors.Is(err, ErrSet) {
-			t.Errorf("%s: %v, want ErrSet", name, err)
-		}
 	}
 }

@@ -129,24 +129,11 @@ func checkDots(dots []tags.Dot) error {
 		if d.Seq == 0 {
 			return invalid("dot of %q has no number", d.Writer)
 		}
-		if i > 0 && compareDots(dots[i-1], d) >= 0 {
+		if i > 0 && dots[i-1].Compare(d) >= 0 {
 			return invalid("dot %s:%d out of order", d.Writer, d.Seq)
 		}
 	}
 	return nil
-}
-
-func compareDots(a, b tags.Dot) int {
-	if c := strings.Compare(a.Writer, b.Writer); c != 0 {
-		return c
-	}
-	switch {
-	case a.Seq < b.Seq:
-		return -1
-	case a.Seq > b.Seq:
-		return 1
-	}
-	return 0
 }
 
 // CheckWriter says whether w has the form "<fingerprint>.<incarnation>", each

@@ -49,7 +49,7 @@
 // gone. While a slot is exchanged the name ends in .swap: then the file may be
 // what the slot held, perhaps changed since, and is never removed unread.
 // [Tree.RemoveTemps] removes the former and lists the latter. Nothing here is
-// synced but by [Temp.Sync] and [Tree.SyncFS].
+// synced but by [Tree.SyncFS].
 //
 // Read next: fs, which serves this directory, and backend, which applies to it.
 package tree

@@ -78,9 +78,6 @@ func openRetry(path string, flags int) (int, error) {
 // to the inode at once; the text of the link is never looked at.
 func procFD(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
-// FD is the file's read-only descriptor, valid until Close.
-func (f *File) FD() int { return f.fd }
-
 func (f *File) Read(p []byte) (int, error) {
 	for {
 		n, err := unix.Read(f.fd, p)

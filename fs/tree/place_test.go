@@ -31,7 +31,6 @@ func TestPlace(t *testing.T) {
 		check(t, err)
 		check(t, tmp.SetXattrs([]Xattr{{"user.k", "v"}}))
 		check(t, tmp.SetMtime(1234567890123456789))
-		check(t, tmp.Sync())
 		one := must[Info](t)(tr.Place(tmp, "f", Absent()))
 		if one.Perm() != 0o640 || one.Mtime != 1234567890123456789 || one.Size != 3 {
 			t.Errorf("placed %+v", one)

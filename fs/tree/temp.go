@@ -162,9 +162,6 @@ func (tmp *Temp) Write(p []byte) (int, error) {
 	return done, nil
 }
 
-// FD is the file's descriptor, -1 for links and after Place.
-func (tmp *Temp) FD() int { return tmp.fd }
-
 // SetXattrs makes the user.* attributes exactly list. ErrUnsupported: the
 // filesystem has none.
 func (tmp *Temp) SetXattrs(list []Xattr) error {
@@ -175,21 +172,6 @@ func (tmp *Temp) SetXattrs(list []Xattr) error {
 func (tmp *Temp) SetMtime(ns int64) error {
 	tmp.mtime = &ns
 	return nil
-}
-
-// Sync seals the file (there is no writing after it) and writes it to stable
-// storage with its mode and mtime. Place seals without syncing.
-func (tmp *Temp) Sync() error {
-	if tmp.fd < 0 {
-		return fmt.Errorf("sync temporary: %w", os.ErrClosed)
-	}
-	if err := tmp.setAttributes(); err != nil {
-		return err
-	}
-	if err := unix.Fsync(tmp.fd); err != nil {
-		return fmt.Errorf("sync temporary: %w", err)
-	}
-	return tmp.seal()
 }
 
 func (tmp *Temp) setAttributes() error {
