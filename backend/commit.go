@@ -133,6 +133,7 @@ func (c *committer) present(s *seen) error {
 		c.r.local.add(s.path)
 		return c.gone(s)
 	}
+	c.r.local.remove(s.path)
 	if c.r.skip(s.path, kind == object.Dir) {
 		return nil
 	}
@@ -225,6 +226,7 @@ func (c *committer) postpone(s *seen, err error) error {
 
 // absent settles one name that is missing.
 func (c *committer) absent(s *seen) error {
+	c.r.local.remove(s.path)
 	dir, name := splitPath(s.path)
 	parent, ok := c.dirID(dir)
 	if !ok {
