@@ -54,7 +54,8 @@ func (s *sessions) keepDialing(ctx context.Context, p *remote, first *link) {
 // connectTo dials a peer, greets it and agrees on what is shared. unite allows
 // to share resources that both hold files and were never one.
 func (s *sessions) connectTo(ctx context.Context, p *remote, unite bool) (*link, error) {
-	limit, cancel := context.WithTimeout(ctx, s.e.o.Config.Main.Timeout)
+	patience := s.e.o.Config.Main.Timeout
+	limit, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%w: no answer within %s", ErrUnreachable, patience))
 	defer cancel()
 	stream, err := s.dial(limit, p.spec)
 	if err != nil {

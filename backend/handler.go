@@ -69,6 +69,7 @@ func (l *link) OnPush(ctx context.Context, _ *peer.Session, p peer.Push, pack io
 	cover, err := r.receive(ctx, p.Head, pack)
 	if err != nil {
 		l.s.log.Warn("refused a push", "resource", r.name, "peer", l.name, "error", err)
+		l.s.fault(l.node, fmt.Errorf("%s: refused what the peer sent: %w", r.name, err))
 		return refusal(r.name, err)
 	}
 	l.s.group.Go(func() {

@@ -10,6 +10,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if impersonate() {
+		return
+	}
 	code := m.Run()
 	fstest.RemoveBuild()
 	os.Exit(code)
