@@ -56,6 +56,7 @@ func mirrored(a, b *fstest.Mirror) {
 }
 
 func TestTwoMountedMirrors(t *testing.T) {
+	t.Parallel()
 	a, b, host := pairOf(t)
 	a.Mount()
 	b.Mount()
