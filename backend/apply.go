@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha1"
 	"errors"
@@ -32,6 +33,9 @@ type applier struct {
 	r       *resource
 	tx      *index.Tx
 	head    object.TreeID
+	disk    object.TreeID                   // before the apply
+	steps   []step                          // still to be made
+	renames bool                            // something was renamed in this transaction
 	added   map[object.FileID]bool          // what the diff puts at some name
 	leave   map[claim]bool                  // what the diff takes from names
 	arrive  map[claim]bool                  // what it puts there
@@ -65,45 +69,55 @@ func (r *resource) apply(ctx context.Context) error {
 	if c == nil {
 		return nil
 	}
-	var waits []string
-	err := r.index.Update(func(tx *index.Tx) error {
-		if tx.Disk() == c.Tree {
-			return tx.SetApplied(id)
-		}
-		a := &applier{r: r, tx: tx, head: c.Tree, touched: map[index.Slot]bool{}}
-		if err := a.apply(ctx); err != nil {
-			return err
-		}
-		if waits = a.waits; len(waits) > 0 {
-			return nil
-		}
-		return tx.SetApplied(id)
-	})
+	a := &applier{r: r, head: c.Tree, touched: map[index.Slot]bool{}}
+	err := a.begin()
+	if err == nil {
+		err = a.run(ctx)
+	}
+	if err == nil {
+		err = r.index.Update(func(tx *index.Tx) error {
+			a.tx = tx
+			return a.end(id)
+		})
+	}
 	if err != nil {
 		r.behind = true
 		r.wantScan = true // the disk may be ahead of the index now
 		return fmt.Errorf("apply head %s to %s: %w", id, r.name, err)
 	}
-	r.behind = len(waits) > 0
-	r.setWaiting(waits)
+	r.behind = len(a.waits) > 0
+	r.setWaiting(a.waits)
 	return nil
 }
 
-// apply makes the steps from the disk's tree to the head's and records where
-// that led.
-func (a *applier) apply(ctx context.Context) error {
-	disk := a.tx.Disk()
-	d, err := diffTrees(a.r.store, disk, a.head)
-	if err != nil {
-		return err
-	}
-	if err := a.run(ctx, d); err != nil {
+// begin finds out which steps lead from the disk's tree to the head's.
+func (a *applier) begin() error {
+	return a.r.index.Update(func(tx *index.Tx) error {
+		if err := a.r.settleDisk(tx); err != nil {
+			return err
+		}
+		a.disk = tx.Disk()
+		d, err := diffTrees(a.r.store, a.disk, a.head)
+		if err != nil {
+			return err
+		}
+		a.plan(d)
+		if len(a.steps) == 0 {
+			return nil
+		}
+		return tx.SetApart()
+	})
+}
+
+// end records where the steps led.
+func (a *applier) end(id object.CommitID) error {
+	if err := errors.Join(a.emptyAsides(), a.setModes()); err != nil {
 		return err
 	}
 	if len(a.waits) > 0 {
-		return a.recordDisk(disk)
+		return a.recordDisk(a.disk)
 	}
-	return a.tx.SetDisk(a.head)
+	return errors.Join(a.tx.SetDisk(a.head), a.tx.SetApplied(id))
 }
 
 // recordDisk writes the tree that an apply led to which did not reach the head.
@@ -126,49 +140,62 @@ func (a *applier) recordDisk(disk object.TreeID) error {
 	return a.tx.SetDisk(disk)
 }
 
-// run makes the steps: what appears, parents first; what changes in place;
-// what goes, children first. When ctx ends the steps that are left wait.
-func (a *applier) run(ctx context.Context, d *treeDiff) error {
+// step is one change that an apply makes.
+type step struct {
+	placed
+	do func(placed) error
+}
+
+// plan lists the steps: what appears, parents first; what changes in place;
+// what goes, children first.
+func (a *applier) plan(d *treeDiff) {
 	a.added, a.gone, a.trees = map[object.FileID]bool{}, d.Removed, map[object.FileID]object.TreeID{}
 	a.leave, a.arrive, a.asides = map[claim]bool{}, map[claim]bool{}, map[index.Slot]index.Slot{}
-	for _, p := range d.Removed {
-		a.trees[p.Entry.ID] = p.Entry.Tree
-		a.leave[claimOf(p)] = true
-	}
-	for _, p := range d.Changed {
-		a.trees[p.Old.Entry.ID] = p.Old.Entry.Tree
-	}
 	for _, p := range d.Added {
 		a.added[p.Entry.ID] = true
 		a.arrive[claimOf(p)] = true
-	}
-	step := func(p placed, do func(placed) error) error {
-		if err := ctx.Err(); err != nil {
-			a.waits = append(a.waits, p.Path)
-			return nil
-		}
-		return a.step(p, do(p))
-	}
-	for _, p := range d.Added {
-		if err := step(p, a.add); err != nil {
-			return err
-		}
+		a.steps = append(a.steps, step{p, a.add})
 	}
 	for _, p := range d.Changed {
-		if err := step(p.New, a.change); err != nil {
-			return err
-		}
+		a.trees[p.Old.Entry.ID] = p.Old.Entry.Tree
+		a.steps = append(a.steps, step{p.New, a.change})
 	}
 	for _, p := range d.Removed {
-		if err := step(p, a.remove); err != nil {
+		a.trees[p.Entry.ID] = p.Entry.Tree
+		a.leave[claimOf(p)] = true
+		a.steps = append(a.steps, step{p, a.remove})
+	}
+}
+
+// run makes the steps. The index follows each rename at once: after a crash it
+// could not be told from the user's. All other steps can, since a file that is
+// as it should become is recognised. When ctx ends the steps that are left wait.
+func (a *applier) run(ctx context.Context) error {
+	for len(a.steps) > 0 {
+		err := a.r.index.Update(func(tx *index.Tx) error {
+			a.tx, a.renames = tx, false
+			for len(a.steps) > 0 && !a.renames {
+				s := a.steps[0]
+				if ctx.Err() != nil {
+					a.waits = append(a.waits, s.Path)
+				} else if err := s.do(s.placed); errors.Is(err, errAgain) {
+					continue
+				} else if err := a.step(s.placed, err); err != nil {
+					return err
+				}
+				a.steps = a.steps[1:]
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}
-	if err := a.emptyAsides(); err != nil {
-		return err
-	}
-	return a.setModes()
+	return nil
 }
+
+// errAgain says that a step has to be made again once the index has followed.
+var errAgain = errors.New("one rename at a time")
 
 // emptyAsides ends what was moved aside and is there still: a name of a file
 // that got all its names otherwise goes, what found no place returns.
@@ -240,6 +267,7 @@ func (a *applier) edited(path string, err error) error {
 	}
 	for _, path := range paths {
 		if reserved(path) {
+			a.r.asides = true
 			continue
 		}
 		if _, err := a.r.tree.Stat(path); err != nil {
@@ -353,7 +381,7 @@ func (a *applier) belongs(n index.Node) bool {
 // and the name with it.
 func (a *applier) clear(path string, n index.Node) error {
 	if a.added[n.ID] {
-		return a.aside(path, n)
+		return cmp.Or(a.aside(path, n), errAgain)
 	}
 	for _, p := range a.gone {
 		at, ok := a.pathOf(index.Slot{Parent: p.Parent, Name: p.Entry.Name})
@@ -366,7 +394,7 @@ func (a *applier) clear(path string, n index.Node) error {
 		}
 		var err error
 		if a.added[child.ID] {
-			err = a.aside(at, child)
+			err = cmp.Or(a.aside(at, child), errAgain)
 		} else {
 			err = a.remove(p)
 		}
@@ -393,6 +421,7 @@ func (a *applier) aside(path string, n index.Node) error {
 
 // renamed records that a file was renamed to slot.
 func (a *applier) renamed(n index.Node, slot index.Slot, info tree.Info) error {
+	a.renames = true
 	if err := a.moveNode(n.Slot(), slot); err != nil {
 		return err
 	}
@@ -410,8 +439,10 @@ func (a *applier) rename(n index.Node, path string, slot index.Slot) error {
 		return errParentWaits
 	}
 	info, err := a.r.tree.Rename(old, path, expectNode(n))
-	if isAbsent(err) { // moved, or moved aside, before a crash
-		info, err = a.moved(path, n)
+	if errors.Is(err, tree.ErrChanged) || isAbsent(err) {
+		if there, e := a.r.tree.Stat(path); e == nil && there.Key == n.Key {
+			info, err = there, nil // it was moved before a crash
+		}
 	}
 	if err != nil {
 		return err
@@ -429,19 +460,6 @@ func (a *applier) move(path string, slot index.Slot, from index.Node, e object.E
 		return nil
 	}
 	return a.update(path, n, e)
-}
-
-// moved finishes a move that a crash cut short.
-func (a *applier) moved(path string, from index.Node) (tree.Info, error) {
-	info, err := a.r.tree.Stat(path)
-	if err == nil && info.Key == from.Key {
-		return info, nil
-	}
-	name := asideSlot(from).Name
-	if info, err = a.r.tree.Stat(name); err != nil || info.Key != from.Key {
-		return info, tree.ErrChanged
-	}
-	return a.r.tree.Rename(name, path, tree.Exactly(info))
 }
 
 // link gives a file one more name.

@@ -110,6 +110,9 @@ func (c *checker) checkIndex(root object.TreeID) error {
 		if tx.Disk() != root && len(c.head) > 0 {
 			c.fault("the index is of tree %s, the head's is %s", tx.Disk(), root)
 		}
+		if tx.Apart() {
+			c.fault("the tree of the disk is not that of the index")
+		}
 		left := map[string]bool{}
 		for path := range c.head {
 			left[path] = true

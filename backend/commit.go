@@ -60,6 +60,9 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 	var id object.CommitID
 	var done []journal.Mark
 	err = r.index.Update(func(tx *index.Tx) error {
+		if err := r.settleDisk(tx); err != nil {
+			return err
+		}
 		look := r.observe(tx, all, due)
 		c := &committer{
 			r: r, tx: tx, batch: batch, disk: tx.Disk(),

@@ -19,6 +19,43 @@ func (r *resource) recoverLeftovers(ctx context.Context) error {
 		return nil // no apply was under way
 	}
 	paths, err := r.tree.RemoveTemps(ctx)
+	return errors.Join(err, r.recoverAll(paths), r.recoverAsides())
+}
+
+// recoverAsides settles what an apply moved aside and could not find as it had
+// left it: no scan looks there.
+func (r *resource) recoverAsides() error {
+	var paths []string
+	err := r.index.Update(func(tx *index.Tx) error {
+		var nodes []index.Node
+		if err := tx.Children(object.FileID{}, func(n index.Node) error {
+			if tree.IsTemp(n.Name) {
+				nodes = append(nodes, n)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		for _, n := range nodes {
+			if _, err := r.tree.Stat(n.Name); !isAbsent(err) {
+				paths = append(paths, n.Name)
+				continue
+			}
+			// Nobody could delete it there: the head's version comes back.
+			if _, err := tx.DeleteTree(n.Parent, n.Name); err != nil {
+				return err
+			}
+			r.behind = true
+			if err := tx.SetApart(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, r.recoverAll(paths))
+}
+
+func (r *resource) recoverAll(paths []string) (err error) {
 	for _, path := range paths {
 		if e := r.recoverLeftover(path); e != nil && !isAbsent(e) {
 			err = errors.Join(err, fmt.Errorf("bring back %s: %w", path, e))
@@ -38,9 +75,12 @@ func (r *resource) recoverLeftover(path string) error {
 	if err := r.index.View(l.find); err != nil {
 		return err
 	}
+	if l.aside != nil {
+		if same, err := l.asLeft(); same || err != nil {
+			return err
+		}
+	}
 	switch {
-	case l.inUse:
-		return nil
 	case l.spare:
 		return r.tree.Remove(path, tree.Exactly(info))
 	case l.home != "":
@@ -69,9 +109,9 @@ type leftover struct {
 	r     *resource
 	path  string
 	info  tree.Info
-	home  string // the name that it was taken from, which is free
-	spare bool   // nothing is lost with it
-	inUse bool   // the index knows it by this hidden name
+	home  string      // the name that it was taken from, which is free
+	spare bool        // nothing is lost with it
+	aside *index.Node // what the index knows by this hidden name
 }
 
 // find looks for the names that the index has for it.
@@ -83,7 +123,9 @@ func (l *leftover) find(tx *index.Tx) error {
 			continue
 		}
 		if at == l.path {
-			l.inUse = true
+			if n, ok := tx.Get(slot.Parent, slot.Name); ok {
+				l.aside = &n
+			}
 			return nil
 		}
 		there, err := l.r.tree.Stat(at)
@@ -131,6 +173,30 @@ func (r *resource) asHead(path string, info tree.Info) (bool, error) {
 	}
 	blob, err := r.hashPath(path, info)
 	return blob == e.Blob, err
+}
+
+// asLeft tells whether what was moved aside is as it was, but perhaps for other
+// names that it has got or lost. An apply goes on with it then; else it shall
+// show, so that it is committed.
+func (l *leftover) asLeft() (bool, error) {
+	was := diskInfo(*l.aside)
+	if was.Mode != l.info.Mode {
+		return false, nil
+	}
+	if isDir(l.info) || sameStat(was, l.info) {
+		return true, nil
+	}
+	blob, err := l.r.hashPath(l.path, l.info)
+	if err != nil || blob != l.aside.Blob || was.Mtime != l.info.Mtime {
+		return false, err
+	}
+	xattrs, err := l.r.xattrs(l.path)
+	if err != nil || !sameXattrs(xattrs, l.aside.Xattrs) {
+		return false, err
+	}
+	n := *l.aside
+	n.Ctime = l.info.Ctime
+	return true, l.r.index.Update(func(tx *index.Tx) error { return tx.Put(n) })
 }
 
 func (l *leftover) moveTo(path string) error {

@@ -205,8 +205,8 @@ func (r *resource) openIndex(file string) error {
 	}
 	r.index = ix
 	return ix.Update(func(tx *index.Tx) error {
-		if r.headC == nil || !tx.Disk().IsZero() {
-			r.behind = r.headC != nil && tx.Disk() != r.headC.Tree
+		if r.headC == nil || !tx.Disk().IsZero() || tx.Apart() {
+			r.behind = r.headC != nil && (tx.Apart() || tx.Disk() != r.headC.Tree)
 			return nil
 		}
 		return r.fillIndex(tx)

@@ -19,12 +19,11 @@ func (r *resource) fillIndex(tx *index.Tx) error {
 	if err := f.dir("", object.FileID{}, r.headC.Tree); err != nil {
 		return err
 	}
-	disk, err := f.diskTree(r.headC.Tree)
-	if err != nil {
+	if err := r.remakeDisk(tx, r.headC.Tree); err != nil {
 		return err
 	}
-	r.behind = disk != r.headC.Tree
-	return errors.Join(tx.SetDisk(disk), tx.SetApplied(r.head))
+	r.behind = tx.Disk() != r.headC.Tree
+	return tx.SetApplied(r.head)
 }
 
 type filler struct {
@@ -86,22 +85,34 @@ func (f *filler) onDisk(path string, e *object.Entry) (bool, error) {
 	return true, nil
 }
 
-// diskTree writes the tree that the filled index makes up.
-func (f *filler) diskTree(head object.TreeID) (object.TreeID, error) {
-	batch, err := f.r.store.NewBatch()
+// settleDisk makes the tree of the disk again, should an apply have been cut
+// short between its steps.
+func (r *resource) settleDisk(tx *index.Tx) error {
+	if !tx.Apart() {
+		return nil
+	}
+	return r.remakeDisk(tx, tx.Disk())
+}
+
+// remakeDisk makes the tree of the disk out of all nodes; like is a tree that
+// has its options.
+func (r *resource) remakeDisk(tx *index.Tx, like object.TreeID) error {
+	batch, err := r.store.NewBatch()
 	if err != nil {
-		return object.TreeID{}, err
+		return err
 	}
 	defer batch.Discard()
-	root, err := batch.Directory(head)
-	if err != nil {
-		return object.TreeID{}, err
+	root := &object.Directory{}
+	if !like.IsZero() {
+		if root, err = batch.Directory(like); err != nil {
+			return err
+		}
 	}
-	disk, err := writeTree(f.tx, batch, object.FileID{}, root.Options)
-	if err != nil {
-		return disk, err
+	disk, err := writeTree(tx, batch, object.FileID{}, root.Options)
+	if err == nil {
+		err = batch.Commit()
 	}
-	return disk, batch.Commit()
+	return errors.Join(err, tx.SetDisk(disk))
 }
 
 // writeTree writes the tree of one directory of the index, with all below it.

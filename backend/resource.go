@@ -50,6 +50,7 @@ type resource struct {
 	wantScan   bool
 	scanning   bool
 	behind     bool // the disk is not at the head
+	asides     bool // something that was moved aside is not as it was left
 	looks      looks
 	looked     int              // marks at the last look whether something is due
 	todo       []replica.Action // not done yet

@@ -137,7 +137,12 @@ func (r *resource) tidy(ctx context.Context) {
 func (r *resource) lookAgain(ctx context.Context) {
 	r.clearProblems()
 	r.looks.again()
-	if err := r.applyIfBehind(ctx); err != nil && ctx.Err() == nil {
+	var err error
+	if r.asides {
+		r.asides = false
+		err = r.recoverAsides()
+	}
+	if err = errors.Join(err, r.applyIfBehind(ctx)); err != nil && ctx.Err() == nil {
 		r.report("", err)
 		r.retrySoon()
 	}

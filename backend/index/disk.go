@@ -7,8 +7,8 @@ import (
 )
 
 // Disk is the tree that the nodes make up: what is on disk, as last committed
-// or applied. Zero if there was none, or if it has to be made anew. Whoever
-// changes nodes sets it in the same transaction.
+// or applied. Zero if there was none. Whoever changes nodes sets it in the same
+// transaction, or says SetApart.
 func (tx *Tx) Disk() (id object.TreeID) {
 	_ = tx.try(func() error {
 		v := tx.meta.Get([]byte(metaDisk))
@@ -24,7 +24,27 @@ func (tx *Tx) Disk() (id object.TreeID) {
 	return id
 }
 
-// SetDisk sets Disk.
+// SetDisk sets Disk, which the nodes make up again.
 func (tx *Tx) SetDisk(id object.TreeID) error {
-	return tx.write(func() error { return tx.meta.Put([]byte(metaDisk), id[:]) })
+	return tx.write(func() error {
+		if err := tx.meta.Delete([]byte(metaApart)); err != nil {
+			return err
+		}
+		return tx.meta.Put([]byte(metaDisk), id[:])
+	})
+}
+
+// SetApart says that the nodes are going to change before Disk is set again.
+func (tx *Tx) SetApart() error {
+	return tx.write(func() error { return tx.meta.Put([]byte(metaApart), []byte{1}) })
+}
+
+// Apart tells whether the nodes may make up another tree than Disk: changing
+// them was cut short.
+func (tx *Tx) Apart() (apart bool) {
+	_ = tx.try(func() error {
+		apart = tx.meta.Get([]byte(metaApart)) != nil
+		return nil
+	})
+	return apart
 }

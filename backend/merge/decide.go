@@ -1,6 +1,7 @@
 package merge
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/silvermirror/smfs/backend/object"
@@ -176,7 +177,10 @@ func (m *merger) setAside(l lost) {
 	if len(l.of.refs) == 0 {
 		return
 	}
-	k := key{derive("copy", l.of.id, string(l.entry.Blob[:])), false}
+	// The attributes are part of the identity: an earlier copy of the same bytes
+	// may lie where no diff had to read, and would be taken for a hard link.
+	version := fmt.Sprint(l.entry.Mtime, l.entry.Mode, l.entry.Xattrs)
+	k := key{derive("copy", l.of.id, string(l.entry.Blob[:]), version), false}
 	n := m.node(k)
 	for len(n.refs) > 0 {
 		if n.entry.Blob == l.entry.Blob {
