@@ -42,6 +42,7 @@ type committer struct {
 	postponed map[journal.FileKey]bool // inodes that could not be read for now
 	touched   map[index.Slot]bool      // names whose entry may have changed
 	keep      map[string]bool          // paths that stay dirty
+	part      bool                     // there are marks that are not looked at
 	displaced int                      // nodes that were put into limbo
 	lost      bool                     // something is missing without a deed: scan
 	what      summary
@@ -49,7 +50,15 @@ type committer struct {
 
 // commitMarks commits what changed at the marks in due and clears them from
 // the journal once that is durable. It returns whether a commit was made.
+//
+// The index comes before the head: with the index's transaction the commit is
+// made, and what is left, moving the ref, can be repeated (publishNext), also after
+// a crash. The other way round the disk would seem to lag behind a head that in
+// truth came from it.
 func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bool, error) {
+	if err := r.publishNext(); err != nil {
+		return false, err
+	}
 	batch, err := r.store.NewBatch()
 	if err != nil {
 		return false, fmt.Errorf("begin commit of %s: %w", r.name, err)
@@ -65,7 +74,7 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 		}
 		look := r.observe(tx, all, due)
 		c := &committer{
-			r: r, tx: tx, batch: batch, disk: tx.Disk(),
+			r: r, tx: tx, batch: batch, disk: tx.Disk(), part: look.part,
 			touched: map[index.Slot]bool{}, keep: map[string]bool{}, postponed: map[journal.FileKey]bool{},
 		}
 		for path, err := range look.failed {
@@ -85,20 +94,17 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 		return err
 	})
 	if err != nil {
-		if made != nil { // durable already; what the index lacks of it is found again
-			r.headMoved(id, made)
-			r.behind, r.wantScan = true, true
-		}
 		return false, fmt.Errorf("commit %s: %w", r.name, err)
 	}
-	r.journal.Clear(r.name, done)
-	if made == nil {
-		return false, r.applyIfBehind(ctx)
+	if made != nil {
+		r.next = &nextHead{id, made}
+		if err := r.publishNext(); err != nil {
+			return false, err
+		}
+		r.log.Debug("committed", "resource", r.name, "commit", id, "subject", made.Message)
 	}
-	r.log.Debug("committed", "resource", r.name, "commit", id, "subject", made.Message)
-	r.headMoved(id, made)
-	r.act(r.replica.Committed(id, made.FullCover(id)))
-	return true, r.applyIfBehind(ctx)
+	r.journal.Clear(r.name, done)
+	return made != nil, r.applyIfBehind(ctx)
 }
 
 // collect brings the index up to what was seen: directories first, so that the
@@ -118,6 +124,9 @@ func (c *committer) collect(ctx context.Context, list []seen) error {
 				return fmt.Errorf("%s: %w", s.path, err)
 			}
 		}
+		if dirs {
+			list = c.withLinks(list)
+		}
 	}
 	for i := range list {
 		if s := &list[i]; !s.present {
@@ -127,6 +136,60 @@ func (c *committer) collect(ctx context.Context, list []seen) error {
 		}
 	}
 	return c.emptyLimbo()
+}
+
+// withLinks adds the other names of files with several: a change is journaled
+// at one name of a file, which may be gone by now, or be another file's. The
+// directories are settled already, so that the paths are right.
+func (c *committer) withLinks(list []seen) []seen {
+	listed := make(map[string]bool, len(list))
+	for i := range list {
+		listed[list[i].path] = true
+	}
+	for _, s := range list {
+		n, ok := c.tx.Lookup(s.path)
+		if !ok {
+			continue
+		}
+		for _, path := range c.otherNames(nil, n, s.present) {
+			if listed[path] {
+				continue
+			}
+			if info, err := c.r.tree.Stat(path); err == nil { // else it has a mark of its own
+				listed[path] = true
+				list = append(list, seen{path: path, kinds: s.kinds, actor: s.actor, present: true, info: info, mark: s.path})
+			}
+		}
+	}
+	return list
+}
+
+// otherNames appends the other names of a file, or of all files in a directory
+// that is gone.
+func (c *committer) otherNames(list []string, n index.Node, present bool) []string {
+	if n.Kind == object.Dir {
+		if !present {
+			_ = c.tx.Children(n.ID, func(child index.Node) error {
+				list = c.otherNames(list, child, false)
+				return nil
+			})
+		}
+		return list
+	}
+	for _, slot := range c.tx.Slots(n.ID) {
+		if path, err := c.tx.Path(slot); err == nil && slot != n.Slot() {
+			list = append(list, path)
+		}
+	}
+	return list
+}
+
+// stays keeps a name dirty.
+func (c *committer) stays(s *seen) {
+	c.keep[s.path] = true
+	if s.mark != "" {
+		c.keep[s.mark] = true
+	}
 }
 
 // present settles one name that is there.
@@ -143,7 +206,7 @@ func (c *committer) present(s *seen) error {
 	dir, name := splitPath(s.path)
 	parent, ok := c.dirID(dir)
 	if !ok {
-		c.keep[s.path] = true // its directory could not be settled; look again with it
+		c.stays(s) // its directory could not be settled; look again with it
 		return nil
 	}
 	cur, had := c.tx.Get(parent, name)
@@ -159,7 +222,13 @@ func (c *committer) present(s *seen) error {
 	if from.minted {
 		node.Tags = from.tags
 	}
-	return c.place(s, node, cur, had, from)
+	if err := c.place(s, node, cur, had, from); err != nil {
+		return err
+	}
+	if c.part && kind == object.File && int(s.info.Nlink) > len(c.tx.ByKey(node.Key)) {
+		c.stays(s) // a name of it is not settled yet, and a change may be journaled there alone
+	}
+	return nil
 }
 
 // place puts a settled node into the index and notes which names changed.
@@ -222,7 +291,8 @@ func (c *committer) postpone(s *seen, err error) error {
 	default:
 		return err
 	}
-	c.keep[s.path], c.postponed[s.info.Key] = true, true
+	c.stays(s)
+	c.postponed[s.info.Key] = true
 	c.r.retrySoon()
 	return nil
 }
@@ -392,7 +462,7 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 	if quiet {
 		c.r.looks.closed(s.path)
 	} else {
-		c.keep[s.path] = true // committed as it is, and looked at again until it is closed
+		c.stays(s) // committed as it is, and looked at again until it is closed
 		c.r.looks.committed(s.path, after, c.r.now())
 		c.r.retrySoon()
 	}
@@ -429,11 +499,17 @@ func (c *committer) write(ctx context.Context) (*object.Commit, object.CommitID,
 	if head != nil && head.Tree == next {
 		return nil, id, c.batch.Commit()
 	}
-	made, id, err := c.r.commitTree(c.batch, next, c.what.subject())
-	if err != nil || c.r.behind {
-		return made, id, err
+	made, id, err := c.r.newCommit(c.batch, next, c.what.subject())
+	if err == nil {
+		err = c.batch.Commit()
 	}
-	return made, id, c.tx.SetApplied(id)
+	if err == nil {
+		err = c.tx.SetNext(id)
+	}
+	if err == nil && !c.r.behind {
+		err = c.tx.SetApplied(id)
+	}
+	return made, id, err
 }
 
 // rebase carries the local edits, which lead from the tree that the disk had to

@@ -35,6 +35,10 @@ func (r *resource) drain(ctx context.Context) {
 
 // adopt makes another node's head ours: first durably, then on disk.
 func (r *resource) adopt(ctx context.Context, a replica.Adopt) {
+	if err := r.publishNext(); err != nil {
+		r.report("", err)
+		return
+	}
 	head, _ := r.headNow()
 	if head != a.From {
 		return // a local commit came between; the state machine knows

@@ -21,6 +21,7 @@ type seen struct {
 	actor   journal.Actor
 	present bool
 	info    tree.Info // where present
+	mark    string    // the name that it is looked at for, where it has no mark of its own
 }
 
 // deed tells whether a missing path was taken away by somebody: through the
@@ -37,6 +38,7 @@ type observation struct {
 	seen   []seen         // sorted by path, so parents come before children
 	marks  []journal.Mark // those that the look covers, to be cleared once committed
 	failed map[string]error
+	part   bool // there are marks that the look does not cover
 }
 
 // observe looks at every path of due, a subset of all marks. New directories
@@ -69,7 +71,9 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 			r.walk(s, at, o.failed)
 		}
 	}
-	o.keepStable(r.journal.Snapshot(r.name), all, at)
+	now := r.journal.Snapshot(r.name)
+	o.keepStable(now, all, at)
+	o.part = len(o.marks) < len(now)
 	o.seen = snapshotOf(at)
 	return o
 }

@@ -204,6 +204,9 @@ func (r *resource) openIndex(file string) error {
 		return err
 	}
 	r.index = ix
+	if err := r.finishCommit(); err != nil {
+		return err
+	}
 	return ix.Update(func(tx *index.Tx) error {
 		if r.headC == nil || !tx.Disk().IsZero() || tx.Apart() {
 			r.behind = r.headC != nil && (tx.Apart() || tx.Disk() != r.headC.Tree)
@@ -211,6 +214,36 @@ func (r *resource) openIndex(file string) error {
 		}
 		return r.fillIndex(tx)
 	})
+}
+
+// finishCommit moves the head to the commit that the index stands for, where a
+// crash came between.
+func (r *resource) finishCommit() error {
+	var next object.CommitID
+	if err := r.index.View(func(tx *index.Tx) error {
+		next = tx.Next()
+		return nil
+	}); err != nil {
+		return err
+	}
+	if next.IsZero() || next == r.head || !r.store.Has(next) {
+		return nil
+	}
+	c, err := r.store.Commit(next)
+	if err != nil {
+		return err
+	}
+	var parent object.CommitID
+	if len(c.Parents) > 0 {
+		parent = c.Parents[0]
+	}
+	if parent != r.head || c.Writer != r.writer {
+		return nil // the head has moved on since
+	}
+	if err := r.store.UpdateRefs(store.RefUpdate{Name: headRef, Old: r.head, New: next}); err != nil {
+		return err
+	}
+	return r.openHead()
 }
 
 func (r *resource) loadTags() error {

@@ -42,6 +42,7 @@ type resource struct {
 	key      ssh.Signer
 	writer   object.Writer
 
+	next       *nextHead // nil: the head is what the index stands for
 	replica    *replica.Replica
 	send       func(replica.Action) // hands an action to the sessions; must not block
 	hangUp     func(error)          // ends the sessions that share the resource; likewise
@@ -195,9 +196,8 @@ func (r *resource) skip(path string, dir bool) bool {
 	return false
 }
 
-// commitTree commits a tree on top of the head, as this writer, and makes it
-// the head. It returns once that is durable. The caller moves the index.
-func (r *resource) commitTree(batch *store.Batch, tree object.TreeID, subject string) (*object.Commit, object.CommitID, error) {
+// newCommit makes a commit of a tree on top of the head, as this writer.
+func (r *resource) newCommit(batch *store.Batch, tree object.TreeID, subject string) (*object.Commit, object.CommitID, error) {
 	head, parent := r.headNow()
 	c := &object.Commit{
 		Tree:    tree,
@@ -224,10 +224,30 @@ func (r *resource) commitTree(batch *store.Batch, tree object.TreeID, subject st
 	if err != nil {
 		return nil, object.CommitID{}, err
 	}
-	if err := batch.Commit(store.RefUpdate{Name: headRef, Old: head, New: id}); err != nil {
-		return nil, object.CommitID{}, err
-	}
 	return c, id, nil
+}
+
+// nextHead is a commit that the index stands for and that is durable, but not
+// yet the head.
+type nextHead struct {
+	id     object.CommitID
+	commit *object.Commit
+}
+
+// publishNext makes the commit that waits for it the head.
+func (r *resource) publishNext() error {
+	if r.next == nil {
+		return nil
+	}
+	head, _ := r.headNow()
+	if err := r.store.UpdateRefs(store.RefUpdate{Name: headRef, Old: head, New: r.next.id}); err != nil {
+		return fmt.Errorf("move the head of %s: %w", r.name, err)
+	}
+	n := r.next
+	r.next = nil
+	r.headMoved(n.id, n.commit)
+	r.act(r.replica.Committed(n.id, n.commit.FullCover(n.id)))
+	return nil
 }
 
 // headRef is the ref of the head, as plain git knows it.
@@ -236,6 +256,9 @@ const headRef = "refs/heads/main"
 // commitEdits makes a commit that did not start on disk (tags, a restore), and
 // brings the disk along.
 func (r *resource) commitEdits(ctx context.Context, e *edits, subject string) (object.CommitID, error) {
+	if err := r.publishNext(); err != nil {
+		return object.CommitID{}, err
+	}
 	old, err := r.headTree()
 	if err != nil {
 		return object.CommitID{}, err
@@ -249,10 +272,14 @@ func (r *resource) commitEdits(ctx context.Context, e *edits, subject string) (o
 	if err != nil {
 		return object.CommitID{}, err
 	}
-	if head, _ := r.headNow(); tree == old {
+	head, _ := r.headNow()
+	if tree == old {
 		return head, nil
 	}
-	c, id, err := r.commitTree(batch, tree, subject)
+	c, id, err := r.newCommit(batch, tree, subject)
+	if err == nil {
+		err = batch.Commit(store.RefUpdate{Name: headRef, Old: head, New: id})
+	}
 	if err != nil {
 		return object.CommitID{}, err
 	}

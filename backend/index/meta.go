@@ -22,6 +22,22 @@ func (tx *Tx) Applied() (id object.CommitID) {
 	return id
 }
 
+// Next is the commit that the nodes were last committed as. It is durable in
+// the store, but the head may not be there yet: whoever opens the index after a
+// crash moves it.
+func (tx *Tx) Next() (id object.CommitID) {
+	_ = tx.try(func() error {
+		copy(id[:], tx.meta.Get([]byte(metaNext)))
+		return nil
+	})
+	return id
+}
+
+// SetNext sets Next.
+func (tx *Tx) SetNext(id object.CommitID) error {
+	return tx.write(func() error { return tx.meta.Put([]byte(metaNext), id[:]) })
+}
+
 // SetApplied sets Applied.
 func (tx *Tx) SetApplied(id object.CommitID) error {
 	return tx.write(func() error { return tx.meta.Put([]byte(metaApplied), id[:]) })

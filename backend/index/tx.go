@@ -19,6 +19,7 @@ const (
 
 	metaFormat  = "format"  // uint32, big-endian
 	metaApplied = "applied" // CommitID
+	metaNext    = "next"    // CommitID
 	metaDisk    = "disk"    // TreeID
 	metaApart   = "apart"   // present: the nodes have changed since Disk was set
 	metaCounts  = "counts"  // counts, two uvarints
