@@ -1,0 +1,219 @@
+package e2e
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/silvermirror/smfs/fstest"
+)
+
+var (
+	killRounds = flag.Int("kill.rounds", 6, "how often the daemon is killed, per data path")
+	killSeed   = flag.Uint64("kill.seed", 0, "seed of the kill test; 0: a new one")
+)
+
+const killWriters = 4
+
+// assault kills a mirror's daemon under load, again and again.
+type assault struct {
+	*fstest.Mirror
+	args    []string // of mount
+	random  *rand.Rand
+	writers []*writer
+	logf    func(string, ...any)
+}
+
+func newAssault(t *testing.T, program string, args ...string) *assault {
+	t.Helper()
+	seed := *killSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("-kill.seed=%d", seed)
+	a := &assault{
+		Mirror: fstest.NewMirror(t, fstest.Program{Path: program}, "M"), args: args,
+		random: rand.New(rand.NewPCG(seed, 0)), logf: t.Logf,
+	}
+	a.Mount(args...)
+	check(t, os.Mkdir(a.Path(commons), 0o755))
+	for i := range killWriters {
+		w := &writer{name: fmt.Sprint("w", i), random: rand.New(rand.NewPCG(seed, uint64(1+i))), root: newDir(0o755)}
+		check(t, os.Mkdir(a.Path(w.name), 0o755))
+		a.writers = append(a.writers, w)
+	}
+	a.Run("wait", "--committed")
+	return a
+}
+
+// round lets the writers work, kills the daemon, mounts again and compares
+// what there is with what was acknowledged. An error is a defect.
+func (a *assault) round() error {
+	l := &load{dir: a.Dir}
+	pid := a.Status().PID
+	var running sync.WaitGroup
+	for _, w := range a.writers {
+		w.load = l
+		running.Go(w.run)
+	}
+	time.Sleep(time.Duration(a.random.IntN(900)) * time.Millisecond)
+	if a.random.IntN(4) == 0 { // at times the load has ended, and commits go on
+		l.stop.Store(true)
+		running.Wait()
+		time.Sleep(time.Duration(a.random.IntN(300)) * time.Millisecond)
+	}
+	l.killed.Store(true)
+	if err := kill(pid); err != nil {
+		return err
+	}
+	running.Wait()
+	if err := a.recover(); err != nil {
+		return fmt.Errorf("after %d operations: %w", l.ops.Load(), err)
+	}
+	return a.verify()
+}
+
+// recover mounts again. At times that daemon is killed too, while it commits
+// what the journal told it.
+func (a *assault) recover() error {
+	for {
+		if err := a.mount(); err != nil {
+			return err
+		}
+		s := a.Status()
+		if s.LastStart.Scanned != 0 {
+			return fmt.Errorf("last_start.scanned is %d, not 0", s.LastStart.Scanned)
+		}
+		if a.random.IntN(4) > 0 {
+			return nil
+		}
+		time.Sleep(time.Duration(a.random.IntN(150)) * time.Millisecond)
+		if err := kill(s.PID); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *assault) mount() error {
+	out, err := a.Try(append([]string{"mount", a.Dir}, a.args...)...)
+	if err != nil {
+		return fmt.Errorf("mount: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// verify compares the disk with the writers' records and with the head.
+func (a *assault) verify() error {
+	for _, w := range a.writers {
+		if w.err != nil {
+			return fmt.Errorf("failed with the daemon alive: %w", w.err)
+		}
+	}
+	if out, err := a.Try("wait", "--committed", "--timeout", "2m"); err != nil {
+		return fmt.Errorf("wait --committed: %w\n%s", err, out)
+	}
+	var errs []error
+	for _, w := range a.writers {
+		errs = append(errs, w.check())
+	}
+	s := a.Status().Resources[0]
+	if s.Pending != 0 || s.Problem != "" {
+		errs = append(errs, fmt.Errorf("%d changes are pending, problem %q", s.Pending, s.Problem))
+	}
+	err := errors.Join(append(errs, sameAsHead(a.Mirror, nil))...)
+	for _, w := range a.writers {
+		if err != nil && strings.Contains(err.Error(), w.name) {
+			err = fmt.Errorf("%w\n%s has done:\n%s", err, w.name, w.history(err.Error()))
+		}
+	}
+	return err
+}
+
+// rest ends the mount properly: the plain files are what the head holds, git
+// finds nothing wrong, and the scan at the next mount finds nothing to commit.
+func (a *assault) rest() error {
+	before := a.Head()
+	if out, err := a.Try("umount", a.Dir); err != nil {
+		return fmt.Errorf("umount: %w\n%s", err, out)
+	}
+	if err := errors.Join(sameAsHead(a.Mirror, nil), fsck(a.Mirror)); err != nil {
+		return fmt.Errorf("unmounted: %w", err)
+	}
+	if err := a.mount(); err != nil {
+		return err
+	}
+	a.Run("wait", "--committed")
+	a.Run("sync")
+	s := a.Status()
+	if s.LastStart.Scanned == 0 {
+		return errors.New("the mount after an umount has not scanned")
+	}
+	if head := s.Resources[0].Head; head != before {
+		return fmt.Errorf("the scan found something to commit, %s:\n%s", head, a.Git("show", "--stat", head))
+	}
+	return nil
+}
+
+// calm is a round without a kill: what fails it has nothing to do with crashes.
+func (a *assault) calm() error {
+	l := &load{dir: a.Dir}
+	var running sync.WaitGroup
+	for _, w := range a.writers {
+		w.load = l
+		running.Go(w.run)
+	}
+	time.Sleep(time.Duration(a.random.IntN(900)) * time.Millisecond)
+	l.stop.Store(true)
+	running.Wait()
+	return a.verify()
+}
+
+// dataPaths are the two ways that bytes take through a mount.
+var dataPaths = map[string][]string{"Passthrough": nil, "NoPassthrough": {"--no-passthrough"}}
+
+func TestKill(t *testing.T) {
+	for name, args := range dataPaths {
+		t.Run(name, func(t *testing.T) {
+			a := newAssault(t, fstest.Build(t), args...)
+			for i := range *killRounds {
+				if err := a.calm(); err != nil {
+					t.Fatalf("round %d, nothing killed yet: %v", i, err)
+				}
+				if err := a.round(); err != nil {
+					t.Fatalf("round %d: %v", i, err)
+				}
+				if i%10 == 3 || i == *killRounds-1 {
+					if err := a.rest(); err != nil {
+						t.Fatalf("after round %d: %v", i, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestKillNoticesLostRecords shows that the kill test can fail: a build whose
+// journal loses every third record does not pass it.
+func TestKillNoticesLostRecords(t *testing.T) {
+	a := newAssault(t, fstest.Build(t, "journaldrop"))
+	for i := range 20 {
+		err := a.round()
+		if err == nil {
+			continue
+		}
+		// What is missed: a change that the head lacks, or what has vanished
+		// without a record and makes the daemon scan.
+		if what := err.Error(); !strings.Contains(what, "in the head (+)") && !strings.Contains(what, "last_start.scanned") {
+			t.Fatalf("round %d failed for another reason: %v", i, err)
+		}
+		t.Logf("round %d: %.400s", i, err)
+		return
+	}
+	t.Fatal("20 rounds passed although the journal drops records")
+}
