@@ -155,7 +155,6 @@ func (im *impostor) sign(o *objects, c *object.Commit, key ssh.Signer) [20]byte 
 type attack struct {
 	name string
 	make func(im *impostor) (head [20]byte, pack []byte)
-	says string // of the refusal
 }
 
 // named is the attack of a file by that name in the root directory.
