@@ -17,6 +17,10 @@ func (s *sessions) startDialer(p *remote) {
 	s.group.Go(func() { s.keepDialing(ctx, p, nil) })
 }
 
+// steady is how long a session must last for its end not to count as one more
+// failure.
+const steady = 10 * time.Second
+
 // keepDialing connects to a peer and, when the session ends, connects again,
 // until ctx ends. first is a session that exists already, or nil.
 func (s *sessions) keepDialing(ctx context.Context, p *remote, first *link) {
@@ -31,9 +35,12 @@ func (s *sessions) keepDialing(ctx context.Context, p *remote, first *link) {
 		}
 		first = nil
 		if err == nil {
-			wait.Reset()
+			began := time.Now()
 			s.log.Info("connected", "peer", p.spec.Name, "node", l.name)
 			err = s.serve(ctx, l)
+			if time.Since(began) > steady {
+				wait.Reset()
+			}
 		}
 		if ctx.Err() != nil {
 			return

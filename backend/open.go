@@ -58,6 +58,9 @@ func (e *Engine) newResource(conf config.Resource) *resource {
 		local: &pathSet{}, kept: &pathSet{}, nodes: map[string]bool{}, problems: map[string]string{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),
 	}
 	r.scannedAtStart.Store(-1)
+	if h := conf.Conflict; h != config.KeepBoth {
+		r.log.Warn("this handler of conflicts does not act yet: both versions are kept", "resource", r.name, "conflict", string(h))
+	}
 	for _, other := range e.o.Config.Resources {
 		if rel, ok := strings.CutPrefix(other.Directory, conf.Directory+"/"); ok && other.Name != conf.Name {
 			r.skipped = append(r.skipped, rel)

@@ -19,6 +19,9 @@ type Holder struct {
 	How     string // "open", "cwd", "root", "program" or "mapped"
 }
 
+// maxNamed is how many processes a BusyError's text names.
+const maxNamed = 8
+
 // BusyError says that a mount is in use, and by whom as far as this user may
 // see. It matches syscall.EBUSY.
 type BusyError struct {
@@ -29,8 +32,16 @@ type BusyError struct {
 
 func (e *BusyError) Error() string {
 	var by []string
+	last := 0
 	for _, h := range e.Holders {
+		if h.PID == last {
+			continue // one thing of each process tells enough
+		}
+		last = h.PID
 		by = append(by, fmt.Sprintf("%s (process %d: %s %s)", h.Command, h.PID, h.How, h.Path))
+	}
+	if n := len(by) - maxNamed; n > 0 {
+		by = append(by[:maxNamed], fmt.Sprintf("%d more processes", n))
 	}
 	for _, m := range e.Mounts {
 		by = append(by, "a mount at "+m)
@@ -59,7 +70,8 @@ func newBusyError(dir string, id uint64) *BusyError {
 	}
 	procs, _ := os.ReadDir("/proc")
 	for _, p := range procs {
-		if pid, err := strconv.Atoi(p.Name()); err == nil {
+		// The daemon's own descriptors are of the directory below the mount.
+		if pid, err := strconv.Atoi(p.Name()); err == nil && pid != os.Getpid() {
 			e.Holders = append(e.Holders, holds(pid, dir)...)
 		}
 	}
