@@ -137,9 +137,11 @@ func (e *Engine) repaired(ctx context.Context) error {
 }
 
 // SetMounted tells how the mirror is mounted, for Status, and whom to tell of
-// changes made below the mount.
-func (e *Engine) SetMounted(passthrough bool, n tree.Notifier) {
+// changes made below the mount. drain waits until the mount shows all that n
+// was told. Call it before Start.
+func (e *Engine) SetMounted(passthrough bool, n tree.Notifier, drain func()) {
 	for _, r := range e.resources {
+		r.drainMount = drain
 		r.tree.SetNotifier(n)
 	}
 	e.mounted.mu.Lock()

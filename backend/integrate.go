@@ -59,6 +59,9 @@ func (r *resource) adopt(ctx context.Context, a replica.Adopt) {
 		r.report("", err)
 		r.retrySoon()
 	}
+	if r.drainMount != nil {
+		r.drainMount() // what is announced as applied can be seen
+	}
 	r.log.Debug("applied", "resource", r.name, "head", a.Head)
 	r.act(r.replica.Applied(a.Head))
 	r.changed()

@@ -45,6 +45,7 @@ type resource struct {
 	next       *nextHead // nil: the head is what the index stands for
 	replica    *replica.Replica
 	send       func(replica.Action) // hands an action to the sessions; must not block
+	drainMount func()               // waits until the mount shows what was applied; nil: no mount
 	hangUp     func(error)          // ends the sessions that share the resource; likewise
 	generation *atomic.Uint64       // of the engine: counts what views may show anew
 	watched    bool                 // every change comes through a mount: no scan is needed

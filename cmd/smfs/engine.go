@@ -96,7 +96,7 @@ func (e *engine) mountAt(o engineOptions) error {
 		return err
 	}
 	e.mount = m
-	e.SetMounted(m.Passthrough(), m.Notifier())
+	e.SetMounted(m.Passthrough(), m.Notifier(), m.Drain)
 	go func() {
 		m.Wait()
 		close(e.done)
