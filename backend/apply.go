@@ -87,6 +87,7 @@ func (r *resource) apply(ctx context.Context) error {
 	}
 	r.behind = len(a.waits) > 0
 	r.setWaiting(a.waits)
+	r.generation.Add(1)
 	return nil
 }
 

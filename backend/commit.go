@@ -207,7 +207,8 @@ func (c *committer) present(s *seen) error {
 	parent, ok := c.dirID(dir)
 	if !ok {
 		c.stays(s) // its directory could not be settled; look again with it
-		return nil
+		c.r.retrySoon()
+		return c.r.journal.Found(c.r.name, dir)
 	}
 	cur, had := c.tx.Get(parent, name)
 	from, err := c.identify(s, kind, cur, had)
@@ -300,6 +301,7 @@ func (c *committer) postpone(s *seen, err error) error {
 // absent settles one name that is missing.
 func (c *committer) absent(s *seen) error {
 	c.r.local.remove(s.path)
+	c.r.looks.closed(s.path)
 	dir, name := splitPath(s.path)
 	parent, ok := c.dirID(dir)
 	if !ok {

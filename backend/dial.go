@@ -19,6 +19,8 @@ func (s *sessions) dial(ctx context.Context, spec PeerSpec) (io.ReadWriteCloser,
 	switch {
 	case errors.Is(err, peer.ErrUnreachable):
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+	case errors.Is(err, peer.ErrHostUnknown), errors.Is(err, peer.ErrHostChanged), errors.Is(err, peer.ErrAuth):
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	case err != nil:
 		return nil, err
 	}

@@ -34,7 +34,8 @@ func (s *sessions) keepDialing(ctx context.Context, p *remote, first *link) {
 			l, err = s.connectTo(ctx, p, false)
 		}
 		first = nil
-		if err == nil {
+		served := err == nil
+		if served {
 			began := time.Now()
 			s.log.Info("connected", "peer", p.spec.Name, "node", l.name)
 			err = s.serve(ctx, l)
@@ -45,7 +46,7 @@ func (s *sessions) keepDialing(ctx context.Context, p *remote, first *link) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.lost(p, err)
+		s.lost(p, err, served)
 		timer := time.NewTimer(wait.Next())
 		select {
 		case <-timer.C:
@@ -130,7 +131,7 @@ func (s *sessions) askToShare(ctx context.Context, l *link, r *resource, ours pe
 		l.unshare(r)
 	}
 	if errors.Is(err, &peer.Refusal{Code: peer.NotShared}) {
-		return WithHint(fmt.Errorf("%w: %s holds files on both sides that were never one mirror", ErrRefused, r.name), "to unite them, keeping all files of both, remove the peer and add it again with --join")
+		return WithHint(fmt.Errorf("%w: %s holds files on both sides that were never one mirror", ErrRefused, r.name), "to unite them, keeping all files of both, add the peer with --join")
 	}
 	if err != nil {
 		return fmt.Errorf("share %s: %w", r.name, err)
@@ -138,11 +139,15 @@ func (s *sessions) askToShare(ctx context.Context, l *link, r *resource, ours pe
 	return nil
 }
 
-// lost notes that a peer is not connected.
-func (s *sessions) lost(p *remote, err error) {
+// lost notes that a peer is not connected. One whose session has just ended may
+// be back at once, so it counts as not tried yet.
+func (s *sessions) lost(p *remote, err error, served bool) {
 	s.mu.Lock()
 	again := p.tried && p.state == stateUnreachable
-	p.state, p.tried = stateUnreachable, true
+	p.state, p.tried = stateUnreachable, !served
+	if served {
+		p.state = stateConnecting
+	}
 	if p.node != "" && len(s.links[p.node]) > 0 {
 		p.state = stateConnected // it came to us
 	}

@@ -49,6 +49,7 @@ func diffTrees(src directories, old, new object.TreeID) (*treeDiff, error) {
 
 type differ struct {
 	src            directories
+	dirs           map[object.FileID]bool // that were added: each can be at one place only
 	removed, added []placed
 	changed        []pair
 }
@@ -84,7 +85,9 @@ func (d *differ) compare(parent object.FileID, oldPath, newPath string, old, new
 			d.removed = append(d.removed, placed{parent, join(oldPath, a[0].Name), a[0]})
 			a = a[1:]
 		case len(a) == 0 || b[0].Name < a[0].Name:
-			d.added = append(d.added, placed{parent, join(newPath, b[0].Name), b[0]})
+			if err := d.add(placed{parent, join(newPath, b[0].Name), b[0]}); err != nil {
+				return err
+			}
 			b = b[1:]
 		default:
 			if err := d.same(placed{parent, join(oldPath, a[0].Name), a[0]}, placed{parent, join(newPath, b[0].Name), b[0]}); err != nil {
@@ -96,12 +99,27 @@ func (d *differ) compare(parent object.FileID, oldPath, newPath string, old, new
 	return nil
 }
 
+// add lists an entry of the new tree. A directory that is there twice is an
+// error: a hostile tree of such would have no end.
+func (d *differ) add(p placed) error {
+	if p.Entry.Kind == object.Dir {
+		if d.dirs[p.Entry.ID] {
+			return fmt.Errorf("%w: directory %q is at two places", ErrUntrusted, p.Path)
+		}
+		if d.dirs == nil {
+			d.dirs = map[object.FileID]bool{}
+		}
+		d.dirs[p.Entry.ID] = true
+	}
+	d.added = append(d.added, p)
+	return nil
+}
+
 // same handles one name that both trees have in the same directory.
 func (d *differ) same(old, new placed) error {
 	if old.Entry.ID != new.Entry.ID || old.Entry.Kind != new.Entry.Kind {
 		d.removed = append(d.removed, old)
-		d.added = append(d.added, new)
-		return nil
+		return d.add(new)
 	}
 	if !sameEntry(old.Entry, new.Entry) {
 		d.changed = append(d.changed, pair{old, new})

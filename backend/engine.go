@@ -132,6 +132,11 @@ func (e *Engine) repaired(ctx context.Context) error {
 	if err := e.sessions.awaitReady(ctx); err != nil || len(e.broken) > 0 {
 		return nil // the next start scans again
 	}
+	for _, r := range e.resources {
+		if !r.scannedAll.Load() {
+			return nil // likewise
+		}
+	}
 	e.log.Warn("the journal was damaged; all was scanned", "problem", e.o.Journal.Recovery().Problem)
 	return e.o.Journal.Repaired()
 }

@@ -103,7 +103,7 @@ func (l *link) OnJoin(ctx context.Context, _ *peer.Session, j peer.Join) (peer.J
 		return peer.Joined{}, err
 	}
 	r := l.s.e.resource(j.Resource)
-	if r == nil {
+	if r == nil || !l.s.meant(l, r) {
 		return peer.Joined{}, &peer.Refusal{Code: peer.UnknownResource, Resource: j.Resource}
 	}
 	theirs := peer.Identity{IDs: j.IDs, Empty: j.Empty}

@@ -12,7 +12,7 @@ import (
 
 // limbo is the parent of index nodes whose name was taken by another file
 // while it is not yet known where they went. No real directory has this id.
-var limbo = object.FileID{0: 0xff, 1: 0xff, 15: 0xff}
+var limbo = object.Reserved
 
 // origin says where the identity of the file now at a name comes from.
 type origin struct {

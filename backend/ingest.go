@@ -100,7 +100,41 @@ func (r *resource) verifyCommit(ctx context.Context, in *store.Incoming, id obje
 	if c.Merge > 0 {
 		return merge.Verify(ctx, in, c)
 	}
-	return r.verifyUser(c, cover)
+	if err := r.verifyUser(c, cover); err != nil {
+		return err
+	}
+	return verifyDots(in, c)
+}
+
+// verifyDots refuses tags that claim to come from commits which the commit has
+// not seen: they could never be taken off again.
+func verifyDots(in *store.Incoming, c *object.Commit) error {
+	var old object.TreeID
+	if len(c.Parents) > 0 {
+		p, err := in.Commit(c.Parents[0])
+		if err != nil {
+			return err
+		}
+		old = p.Tree
+	}
+	d, err := diffTrees(in, old, c.Tree)
+	if err != nil {
+		return err
+	}
+	list := d.Added
+	for _, p := range d.Changed {
+		list = append(list, p.New)
+	}
+	for _, p := range list {
+		for _, t := range p.Entry.Tags {
+			for _, dot := range t.Dots {
+				if !c.Cover.Has(dot.Writer, dot.Seq) && (dot.Writer != c.Writer || dot.Seq != c.Seq) {
+					return fmt.Errorf("%w: tag %q of %q comes from a commit that it has not seen", ErrUntrusted, t.Name, p.Path)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // parentsOf unites the covers of a commit's parents.

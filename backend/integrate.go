@@ -3,12 +3,14 @@ package backend
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/merge"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/replica"
 	"github.com/silvermirror/smfs/backend/store"
+	"github.com/silvermirror/smfs/fs/tree"
 )
 
 // act takes what the sync state machine asks for; drain does it.
@@ -77,8 +79,9 @@ func (r *resource) failed(head object.CommitID, err error) {
 	}
 }
 
-// checkHead refuses a tree in which one directory is at two places: no disk
-// can show it, and no honest node makes it.
+// checkHead refuses a tree that no disk can show and no honest node makes: one
+// directory at two places, one file of two kinds. It also refuses what would
+// write where this resource does not go.
 func (r *resource) checkHead(head object.TreeID) error {
 	return r.index.View(func(tx *index.Tx) error {
 		d, err := diffTrees(r.store, tx.Disk(), head)
@@ -89,13 +92,25 @@ func (r *resource) checkHead(head object.TreeID) error {
 		for _, p := range d.Removed {
 			left[index.Slot{Parent: p.Parent, Name: p.Entry.Name}] = true
 		}
-		seen := map[object.FileID]bool{}
+		kinds := map[object.FileID]object.Kind{}
 		for _, p := range d.Added {
+			if r.foreign(p.Path) {
+				return WithHint(fmt.Errorf("%w: it holds %q, which is not this resource's here", ErrRefused, p.Path), "give both sides the same sections, and the same `vcs`")
+			}
+			kind, again := kinds[p.Entry.ID]
+			kinds[p.Entry.ID] = p.Entry.Kind
+			if again && kind != p.Entry.Kind {
+				return fmt.Errorf("%w: %q has another kind elsewhere", ErrUntrusted, p.Path)
+			}
+			for _, slot := range tx.Slots(p.Entry.ID) {
+				if n, ok := tx.Get(slot.Parent, slot.Name); ok && n.Kind != p.Entry.Kind {
+					return fmt.Errorf("%w: %q changes its kind", ErrUntrusted, p.Path)
+				}
+			}
 			if p.Entry.Kind != object.Dir {
 				continue
 			}
-			twice := seen[p.Entry.ID] || p.Entry.ID.IsZero()
-			seen[p.Entry.ID] = true
+			twice := again
 			for _, slot := range tx.Slots(p.Entry.ID) {
 				path, err := tx.Path(slot)
 				if err != nil || left[slot] {
@@ -113,6 +128,29 @@ func (r *resource) checkHead(head object.TreeID) error {
 		}
 		return nil
 	})
+}
+
+// foreign tells whether a path belongs to another resource on this node, or to
+// a version control system whose data is not mirrored here: a peer must not
+// write there.
+func (r *resource) foreign(path string) bool {
+	for _, s := range r.skipped {
+		if within(path, s) {
+			return true
+		}
+	}
+	for name := range strings.SplitSeq(path, "/") {
+		switch name {
+		case ".git", ".hg", ".svn", ".bzr":
+			if !r.conf.VCS {
+				return true
+			}
+		}
+		if tree.IsTemp(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // merge makes the merge commit of two heads. Every node that merges the same

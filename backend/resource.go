@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -56,7 +57,9 @@ type resource struct {
 	looks      looks
 	looked     int              // marks at the last look whether something is due
 	todo       []replica.Action // not done yet
-	nodes      map[string]bool  // that are connected, by fingerprint
+	nodes      map[string]*link // in use, by fingerprint
+	scanAgain  time.Time        // the last scan was not complete: when to repeat it
+	scannedAll atomic.Bool      // a scan was complete
 
 	acceptDeletes bool // that a scan held back
 	background    sync.WaitGroup
@@ -78,6 +81,7 @@ type resource struct {
 	headC    *object.Commit
 	waiting  []string          // names whose remote version could not be applied yet
 	problems map[string]string // by path, "" for the resource itself
+	question string            // that a scan asks
 	watchers map[chan struct{}]struct{}
 	peers    map[string]peerState // by node fingerprint
 }
@@ -92,6 +96,9 @@ func (r *resource) do(ctx context.Context, f func() error) error {
 	}
 	select {
 	case err := <-done:
+		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrMissing) {
+			return WithHint(fmt.Errorf("%w: %w", ErrDamaged, err), "other versions and files are not concerned; git --git-dir on the store and its fsck tell more")
+		}
 		return err
 	case <-ctx.Done():
 		return ctx.Err()

@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
@@ -10,6 +11,9 @@ import (
 
 // A scan that would delete over half of at least this many files asks first.
 const askAbove = 1000
+
+// scanPause is how long after a scan that was not complete the next one comes.
+const scanPause = time.Minute
 
 // scanResult is what a scan found.
 type scanResult struct {
@@ -167,22 +171,36 @@ func (r *resource) finishScan(s *scanResult) error {
 	if err := r.journal.Found(r.name, s.found...); err != nil {
 		return err
 	}
+	r.scannedAll.Store(s.err == nil)
+	r.scanAgain = time.Time{}
 	if s.err != nil {
+		r.scanAgain = r.now().Add(scanPause)
 		if len(s.missing) > 0 {
 			r.report("", fmt.Errorf("%d names are missing, but the scan was not complete: %w", len(s.missing), s.err))
 		}
 		return nil
 	}
+	r.ask("")
 	total, err := r.fileCount()
 	if err != nil {
 		return err
 	}
 	if total >= askAbove && 2*s.files > total && !r.acceptDeletes {
-		r.report("", fmt.Errorf("%d of %d files are missing on disk; if that is meant, run: smfs sync --accept-deletes; to have them back, run: smfs restore", s.files, total))
+		r.ask(fmt.Sprintf("%d of %d files are missing on disk; if that is meant, run: smfs sync --accept-deletes; to have them back, run: smfs restore", s.files, total))
 		return nil
 	}
-	r.acceptDeletes = false
 	return r.journal.Found(r.name, s.missing...)
+}
+
+// ask shows a question in status until a later scan answers it.
+func (r *resource) ask(question string) {
+	r.mu.Lock()
+	again := r.question == question
+	r.question = question
+	r.mu.Unlock()
+	if !again && question != "" {
+		r.log.Warn("held back", "resource", r.name, "question", question)
+	}
 }
 
 // fileCount is the number of files in the index.

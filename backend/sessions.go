@@ -246,10 +246,7 @@ func (s *sessions) leave(l *link) {
 	s.mu.Unlock()
 	if used {
 		for r := range l.shared() {
-			r.post(s.ctx, func() {
-				delete(r.nodes, l.node)
-				r.act(r.replica.Disconnected(replica.Peer(l.node)))
-			})
+			s.disconnect(l, r)
 		}
 		if len(list) > 0 {
 			for r := range list[0].shared() {
@@ -266,12 +263,12 @@ func (s *sessions) connect(l *link, r *resource) {
 	if s.linkTo(l.node) != l {
 		return // a spare link
 	}
-	theirs, ok := l.state(r)
-	if !ok {
-		return
-	}
 	r.post(s.ctx, func() {
-		r.nodes[l.node] = true
+		theirs, ok := l.state(r)
+		if !ok {
+			return
+		}
+		r.nodes[l.node] = l
 		d := r.describe()
 		l.announce(r, d.Head, d.Cover)
 		r.act(r.replica.Connected(replica.Peer(l.node), theirs.Head, theirs.Cover))
@@ -306,9 +303,17 @@ func (s *sessions) carry(r *resource, a replica.Action) {
 // want it.
 func (s *sessions) unshare(l *link, r *resource) {
 	l.unshare(r)
+	s.disconnect(l, r)
+}
+
+// disconnect tells a resource's sync state that a link is gone, unless another
+// link to the node has taken its place.
+func (s *sessions) disconnect(l *link, r *resource) {
 	r.post(s.ctx, func() {
-		delete(r.nodes, l.node)
-		r.act(r.replica.Disconnected(replica.Peer(l.node)))
+		if r.nodes[l.node] == l {
+			delete(r.nodes, l.node)
+			r.act(r.replica.Disconnected(replica.Peer(l.node)))
+		}
 	})
 }
 

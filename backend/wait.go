@@ -44,8 +44,8 @@ func (r *resource) waitCommitted(ctx context.Context) error {
 	}
 	var upTo uint64
 	if err := r.do(ctx, func() error {
-		if !r.watched {
-			if err := r.refresh(ctx); err != nil {
+		if !r.watched || !r.scanAgain.IsZero() { // or not all was seen by the last scan
+			if err := r.rescan(ctx); err != nil {
 				return err
 			}
 		}
@@ -106,6 +106,7 @@ func (e *Engine) Sync(ctx context.Context, o SyncOptions) (*SyncReport, error) {
 		if err := r.do(ctx, func() error {
 			r.clearProblems()
 			r.acceptDeletes = o.AcceptDeletes
+			defer func() { r.acceptDeletes = false }()
 			return r.rescan(ctx)
 		}); err != nil {
 			return nil, err

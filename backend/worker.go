@@ -89,6 +89,9 @@ func (r *resource) turn(ctx context.Context, w *schedule) {
 		w.retryAt = time.Time{}
 		r.lookAgain(ctx)
 	}
+	if !r.scanAgain.IsZero() && !start.Before(r.scanAgain) {
+		r.scanAgain, r.wantScan = time.Time{}, true
+	}
 	if r.wantScan && !r.scanning {
 		r.startScan(ctx)
 	}
@@ -108,7 +111,7 @@ func (r *resource) turn(ctx context.Context, w *schedule) {
 	if r.looked > burstMarks {
 		rest = min(share*now.Sub(start), burstTime)
 	}
-	wait := max(untilNext(now, next, w.retryAt), rest)
+	wait := max(untilNext(now, earlier(next, r.scanAgain), w.retryAt), rest)
 	if w.resting = rest > 0; w.resting {
 		wait = rest
 	}

@@ -22,7 +22,7 @@ func (c *Config) Encode() []byte {
 	c.Main.encode(&b, initial)
 	hint(&b, len(c.Main.Ignore) == 0, "ignore    = *.tmp .cache/        ; gitignore patterns")
 	hint(&b, len(c.Main.Hosts) == 0, "hosts     = laptop ssh://nas.lan/volume/mirror")
-	hint(&b, c.Main.Conflict == initial.Conflict, "conflict  = KeepBoth             ; "+strings.TrimPrefix(handlerExpected, "KeepBoth, "))
+	hint(&b, c.Main.Conflict == initial.Conflict, "conflict  = KeepBoth             ; the other handlers do not act yet")
 	hint(&b, c.Main.Timeout == initial.Timeout, "timeout   = 10                   ; seconds to reach a host")
 	hint(&b, c.Main.Settle == initial.Settle, "settle    = 50ms                 ; new names and bursts wait this long for more")
 	hint(&b, !c.Main.VCS, "vcs       = ignore               ; mirror: .git, .hg, .svn and .bzr too")

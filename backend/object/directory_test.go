@@ -89,7 +89,7 @@ func randomEntry(r *rand.Rand, name string) Entry {
 		e.Xattrs = []Xattr{{"user.a,b=c", "v\x00,=%"}, {"user.z", ""}}
 	}
 	if r.IntN(4) == 0 {
-		e.Tags = tags.Set{{Name: "a,b@c d", Dots: []tags.Dot{{Writer: "k.1", Seq: 2}, {Writer: "k.1", Seq: 10}, {Writer: "k.2", Seq: 1}}}, {Name: "work", Dots: []tags.Dot{{Writer: "x.y", Seq: 1}}}}
+		e.Tags = tags.Set{{Name: "a b@c d", Dots: []tags.Dot{{Writer: "k.1", Seq: 2}, {Writer: "k.1", Seq: 10}, {Writer: "k.2", Seq: 1}}}, {Name: "work", Dots: []tags.Dot{{Writer: "x.y", Seq: 1}}}}
 	}
 	if r.IntN(8) == 0 {
 		e.Conflict = randomFileID(r)

@@ -90,6 +90,10 @@ func ParseFileID(s string) (id FileID, err error) {
 	return id, nil
 }
 
+// Reserved is a FileID that no file has: nodes use it for bookkeeping of their
+// own.
+var Reserved = FileID{0: 0xff, 1: 0xff, 15: 0xff}
+
 // NewFileID mints an id from random bytes; it is never zero.
 func NewFileID(random io.Reader) (FileID, error) {
 	for {

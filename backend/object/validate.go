@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/silvermirror/smfs/tags"
 )
@@ -49,7 +48,7 @@ func (e *Entry) Validate() error {
 	if err := CheckName(e.Name); err != nil {
 		return err
 	}
-	if e.ID.IsZero() {
+	if e.ID.IsZero() || e.ID == Reserved {
 		return invalid("entry %q has no file id", e.Name)
 	}
 	if err := e.checkKind(); err != nil {
@@ -105,7 +104,7 @@ func checkTags(set tags.Set) error {
 		return invalid("%d tags, more than %d", len(set), MaxTags)
 	}
 	for i, t := range set {
-		if t.Name == "" || len(t.Name) > MaxTagName || !utf8.ValidString(t.Name) || strings.IndexByte(t.Name, 0) >= 0 {
+		if err := tags.CheckName(t.Name); err != nil || len(t.Name) > MaxTagName {
 			return invalid("tag %.300q: bad name", t.Name)
 		}
 		if i > 0 && set[i-1].Name >= t.Name {
