@@ -32,8 +32,9 @@
 //
 // # What survives a crash
 //
-// A commit is durable in the store before the journal lets its marks go, and a
-// head before the disk is brought to it. The index follows both; where a crash
+// A commit is durable in the store before the index stands for it, the index
+// before the head moves, and the head before the journal lets the marks go. Of
+// a peer's commits the head comes first and the disk follows; where a crash
 // came between, the disk's tree is not the head's, and the worker begins by
 // bringing it there (apply). Steps that were done are found done.
 //
