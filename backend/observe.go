@@ -71,11 +71,33 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 			r.walk(s, at, o.failed)
 		}
 	}
+	r.remember(o, at)
 	now := r.journal.Snapshot(r.name)
 	o.keepStable(now, all, at)
 	o.part = len(o.marks) < len(now)
 	o.seen = snapshotOf(at)
 	return o
+}
+
+// remember marks what a walk could not look at: a new directory that cannot be
+// read is left out, with a mark of its own, or nobody would walk it again.
+func (r *resource) remember(o *observation, at map[string]seen) {
+	marked := map[string]bool{}
+	for _, m := range o.marks {
+		marked[m.Path] = true
+	}
+	for path := range o.failed {
+		delete(at, path)
+		if marked[path] {
+			continue
+		}
+		if err := r.journal.Found(r.name, path); err != nil {
+			r.report(path, err)
+		}
+	}
+	if len(o.failed) > 0 {
+		r.retrySoon()
+	}
 }
 
 func snapshotOf(at map[string]seen) []seen {
