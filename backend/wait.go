@@ -42,29 +42,28 @@ func (r *resource) waitCommitted(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	var upTo uint64
+	// A mark that was there at the call counts until it is gone: its generation
+	// may grow meanwhile, when the kernel tells of a close that came before.
+	var start time.Time
 	if err := r.do(ctx, func() error {
 		if !r.watched || !r.scanAgain.IsZero() { // or not all was seen by the last scan
 			if err := r.rescan(ctx); err != nil {
 				return err
 			}
 		}
-		for _, m := range r.journal.Snapshot(r.name) {
-			upTo = max(upTo, m.Gen)
-		}
+		start = r.now()
 		return nil
 	}); err != nil {
 		return err
 	}
 	events, stop := r.watch()
 	defer stop()
-	start := r.now()
 	for {
 		var left int
 		if err := r.do(ctx, func() error {
 			err := r.commitAll(ctx)
 			for _, m := range r.journal.Snapshot(r.name) {
-				if m.Gen <= upTo && !r.looks.settled(m.Path, start) {
+				if !m.First.After(start) && !r.looks.settled(m.Path, start) {
 					left++
 				}
 			}
