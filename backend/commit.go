@@ -43,6 +43,7 @@ type committer struct {
 	touched   map[index.Slot]bool      // names whose entry may have changed
 	keep      map[string]bool          // paths that stay dirty
 	part      bool                     // there are marks that are not looked at
+	linked    []*seen                  // present files with several names
 	displaced int                      // nodes that were put into limbo
 	lost      bool                     // something is missing without a deed: scan
 	what      summary
@@ -135,7 +136,21 @@ func (c *committer) collect(ctx context.Context, list []seen) error {
 			}
 		}
 	}
+	c.awaitLinks()
 	return c.emptyLimbo()
+}
+
+// awaitLinks keeps a file dirty while a name of it is not in the index that may
+// be settled later: a change may be journaled at that name alone.
+func (c *committer) awaitLinks() {
+	if !c.part && len(c.keep) == 0 {
+		return
+	}
+	for _, s := range c.linked {
+		if int(s.info.Nlink) > len(c.tx.ByKey(s.info.Key)) {
+			c.stays(s)
+		}
+	}
 }
 
 // withLinks adds the other names of files with several: a change is journaled
@@ -226,8 +241,8 @@ func (c *committer) present(s *seen) error {
 	if err := c.place(s, node, cur, had, from); err != nil {
 		return err
 	}
-	if c.part && kind == object.File && int(s.info.Nlink) > len(c.tx.ByKey(node.Key)) {
-		c.stays(s) // a name of it is not settled yet, and a change may be journaled there alone
+	if kind == object.File && s.info.Nlink > 1 {
+		c.linked = append(c.linked, s)
 	}
 	return nil
 }
