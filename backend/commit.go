@@ -411,9 +411,34 @@ func (c *committer) read(s *seen, kind object.Kind, from origin) (index.Node, er
 	}
 	if c.vouched(s, from.node) {
 		n.Entry.Mtime = s.info.Mtime
-		return n, nil
+		return n, c.watchOpen(s)
 	}
 	return n, c.readFile(s, from.node, &n)
+}
+
+// watchOpen keeps a file dirty that has not changed, but is open for writing:
+// what is written to it from now on has no record of its own.
+func (c *committer) watchOpen(s *seen) error {
+	if !writesData(s.kinds) {
+		return nil
+	}
+	f, err := c.r.tree.OpenFile(s.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	quiet, err := f.Quiet()
+	if err != nil {
+		return err
+	}
+	if quiet {
+		c.r.looks.closed(s.path)
+		return nil
+	}
+	c.stays(s)
+	c.r.looks.committed(s.path, s.info, c.r.now())
+	c.r.retrySoon()
+	return nil
 }
 
 // vouched tells that the bytes are those of the node without reading them.
