@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/merge"
 	"github.com/silvermirror/smfs/backend/object"
@@ -42,8 +44,6 @@ type committer struct {
 	postponed map[journal.FileKey]bool // inodes that could not be read for now
 	touched   map[index.Slot]bool      // names whose entry may have changed
 	keep      map[string]bool          // paths that stay dirty
-	part      bool                     // there are marks that are not looked at
-	linked    []*seen                  // present files with several names
 	displaced int                      // nodes that were put into limbo
 	lost      bool                     // something is missing without a deed: scan
 	what      summary
@@ -75,14 +75,14 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 		}
 		look := r.observe(tx, all, due)
 		c := &committer{
-			r: r, tx: tx, batch: batch, disk: tx.Disk(), part: look.part,
+			r: r, tx: tx, batch: batch, disk: tx.Disk(),
 			touched: map[index.Slot]bool{}, keep: map[string]bool{}, postponed: map[journal.FileKey]bool{},
 		}
 		for path, err := range look.failed {
 			r.report(path, err)
 			c.keep[path] = true
 		}
-		if err := c.collect(ctx, look.seen); err != nil {
+		if err := c.collect(ctx, look.seen, look.inodes); err != nil {
 			return err
 		}
 		for _, m := range look.marks {
@@ -110,7 +110,7 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 
 // collect brings the index up to what was seen: directories first, so that the
 // paths of what is inside them are right, then files, then what is gone.
-func (c *committer) collect(ctx context.Context, list []seen) error {
+func (c *committer) collect(ctx context.Context, list []seen, inodes []journal.Mark) error {
 	c.survey(list)
 	for _, dirs := range []bool{true, false} {
 		for i := range list {
@@ -126,7 +126,7 @@ func (c *committer) collect(ctx context.Context, list []seen) error {
 			}
 		}
 		if dirs {
-			list = c.withLinks(list)
+			list = c.withInodes(list, inodes)
 		}
 	}
 	for i := range list {
@@ -136,64 +136,35 @@ func (c *committer) collect(ctx context.Context, list []seen) error {
 			}
 		}
 	}
-	c.awaitLinks()
 	return c.emptyLimbo()
 }
 
-// awaitLinks keeps a file dirty while a name of it is not in the index that may
-// be settled later: a change may be journaled at that name alone.
-func (c *committer) awaitLinks() {
-	if !c.part && len(c.keep) == 0 {
-		return
+// withInodes adds all names of the files that are marked whatever their names.
+// The directories are settled already, so that the paths are right. A name that
+// the index does not have yet has a mark of its own.
+func (c *committer) withInodes(list []seen, inodes []journal.Mark) []seen {
+	marked := make(map[journal.FileKey]journal.Mark, len(inodes))
+	for _, m := range inodes {
+		marked[m.Inode] = m
 	}
-	for _, s := range c.linked {
-		if int(s.info.Nlink) > len(c.tx.ByKey(s.info.Key)) {
-			c.stays(s)
-		}
-	}
-}
-
-// withLinks adds the other names of files with several: a change is journaled
-// at one name of a file, which may be gone by now, or be another file's. The
-// directories are settled already, so that the paths are right.
-func (c *committer) withLinks(list []seen) []seen {
 	listed := make(map[string]bool, len(list))
 	for i := range list {
 		listed[list[i].path] = true
-	}
-	for _, s := range list {
-		n, ok := c.tx.Lookup(s.path)
-		if !ok {
-			continue
+		if m, ok := marked[list[i].info.Key]; ok && list[i].present {
+			list[i].also(m)
 		}
-		for _, path := range c.otherNames(nil, n, s.present) {
-			if listed[path] {
+	}
+	for _, m := range inodes {
+		for _, slot := range c.tx.ByKey(m.Inode) {
+			path, err := c.tx.Path(slot)
+			if err != nil || listed[path] {
 				continue
 			}
-			if info, err := c.r.tree.Stat(path); err == nil { // else it has a mark of its own
-				listed[path] = true
-				list = append(list, seen{path: path, kinds: s.kinds, actor: s.actor, present: true, info: info, mark: s.path})
+			info, err := c.r.tree.Stat(path)
+			if err != nil || info.Key != m.Inode {
+				continue // it has left that name, which has a mark of its own
 			}
-		}
-	}
-	return list
-}
-
-// otherNames appends the other names of a file, or of all files in a directory
-// that is gone.
-func (c *committer) otherNames(list []string, n index.Node, present bool) []string {
-	if n.Kind == object.Dir {
-		if !present {
-			_ = c.tx.Children(n.ID, func(child index.Node) error {
-				list = c.otherNames(list, child, false)
-				return nil
-			})
-		}
-		return list
-	}
-	for _, slot := range c.tx.Slots(n.ID) {
-		if path, err := c.tx.Path(slot); err == nil && slot != n.Slot() {
-			list = append(list, path)
+			list = append(list, seen{path: path, kinds: m.Kinds, actor: m.Actor, present: true, info: info, mark: m.Path})
 		}
 	}
 	return list
@@ -238,13 +209,7 @@ func (c *committer) present(s *seen) error {
 	if from.minted {
 		node.Tags = from.tags
 	}
-	if err := c.place(s, node, cur, had, from); err != nil {
-		return err
-	}
-	if kind == object.File && s.info.Nlink > 1 {
-		c.linked = append(c.linked, s)
-	}
-	return nil
+	return c.place(s, node, cur, had, from)
 }
 
 // place puts a settled node into the index and notes which names changed.
@@ -301,7 +266,7 @@ func (c *committer) spread(node index.Node) error {
 // postpone leaves a name dirty when it cannot be read for now.
 func (c *committer) postpone(s *seen, err error) error {
 	switch {
-	case errors.Is(err, errOpen), errors.Is(err, errChanging), isAbsent(err):
+	case errors.Is(err, errOpen), errors.Is(err, errChanging), errors.Is(err, tree.ErrNotRegular), isAbsent(err):
 	case isLocal(err):
 		c.r.report(s.path, err)
 	default:
@@ -419,7 +384,7 @@ func (c *committer) read(s *seen, kind object.Kind, from origin) (index.Node, er
 // watchOpen keeps a file dirty that has not changed, but is open for writing:
 // what is written to it from now on has no record of its own.
 func (c *committer) watchOpen(s *seen) error {
-	if !writesData(s.kinds) {
+	if !writesData(s.kinds) && !s.kinds.Has(journal.KindLink) {
 		return nil
 	}
 	f, err := c.r.tree.OpenFile(s.path)
@@ -432,13 +397,26 @@ func (c *committer) watchOpen(s *seen) error {
 		return err
 	}
 	if quiet {
-		c.r.looks.closed(s.path)
+		c.closed(s)
 		return nil
 	}
-	c.stays(s)
-	c.r.looks.committed(s.path, s.info, c.r.now())
-	c.r.retrySoon()
+	c.open(s, s.info)
 	return nil
+}
+
+// closed notes that nobody writes to a file any more.
+func (c *committer) closed(s *seen) {
+	c.r.looks.closed(s.path)
+	c.r.looks.closed(s.mark)
+}
+
+// open notes that a file was committed as it is although it is open: it is
+// looked at again until it is closed.
+func (c *committer) open(s *seen, info tree.Info) {
+	c.stays(s)
+	c.r.looks.committed(s.path, info, c.r.now())
+	c.r.looks.share(s.path, s.mark)
+	c.r.retrySoon()
 }
 
 // vouched tells that the bytes are those of the node without reading them.
@@ -456,6 +434,9 @@ func writesData(k journal.KindSet) bool {
 
 func (c *committer) readLink(s *seen, n *index.Node) error {
 	target, err := c.r.tree.Readlink(s.path)
+	if errors.Is(err, unix.EINVAL) {
+		return errChanging // it is something else by now
+	}
 	if err != nil {
 		return err
 	}
@@ -474,7 +455,7 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 	if err != nil {
 		return err
 	}
-	if !quiet && !c.r.looks.steady(s.path, f.Info, c.r.now()) {
+	if !quiet && !c.steady(s, f.Info) {
 		return errOpen
 	}
 	n.Blob, err = c.batch.PutBlob(io.LimitReader(f, f.Info.Size), f.Info.Size)
@@ -502,13 +483,17 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 	n.Size, n.Ctime, n.Entry.Mtime, n.Mode = after.Size, after.Ctime, after.Mtime, after.Perm()
 	n.Uncertain = c.r.now().Sub(time.Unix(0, after.Mtime)) < racy
 	if quiet {
-		c.r.looks.closed(s.path)
+		c.closed(s)
 	} else {
-		c.stays(s) // committed as it is, and looked at again until it is closed
-		c.r.looks.committed(s.path, after, c.r.now())
-		c.r.retrySoon()
+		c.open(s, after)
 	}
 	return nil
+}
+
+// steady tells whether to commit a file as it is although it is open.
+func (c *committer) steady(s *seen, info tree.Info) bool {
+	defer c.r.looks.share(s.path, s.mark)
+	return c.r.looks.steady(s.path, info, c.r.now())
 }
 
 func sameStat(a, b tree.Info) bool {

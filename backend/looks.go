@@ -39,6 +39,14 @@ func (l looks) committed(path string, info tree.Info, now time.Time) {
 	l[path] = &look{info: info, since: now, at: now, done: true}
 }
 
+// share lets the mark of a file with several names wait as the name does that it
+// was looked at under.
+func (l looks) share(path, mark string) {
+	if mark != "" {
+		l[mark] = l[path]
+	}
+}
+
 // closed forgets a file that nobody writes to any more.
 func (l looks) closed(path string) { delete(l, path) }
 

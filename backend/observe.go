@@ -3,6 +3,7 @@ package backend
 import (
 	"errors"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 
@@ -21,7 +22,13 @@ type seen struct {
 	actor   journal.Actor
 	present bool
 	info    tree.Info // where present
-	mark    string    // the name that it is looked at for, where it has no mark of its own
+	mark    string    // of the file, where it has one beside that of the path
+}
+
+// also counts what is marked of the file as marked of the name.
+func (s *seen) also(m journal.Mark) {
+	s.kinds |= m.Kinds
+	s.mark = m.Path
 }
 
 // deed tells whether a missing path was taken away by somebody: through the
@@ -37,8 +44,8 @@ func (s *seen) deed() bool {
 type observation struct {
 	seen   []seen         // sorted by path, so parents come before children
 	marks  []journal.Mark // those that the look covers, to be cleared once committed
+	inodes []journal.Mark // all there are of files with several names
 	failed map[string]error
-	part   bool // there are marks that the look does not cover
 }
 
 // observe looks at every path of due, a subset of all marks. New directories
@@ -50,7 +57,7 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 		if m.Busy {
 			continue
 		}
-		if m.Path == "" || r.skip(m.Path, false) && r.skip(m.Path, true) {
+		if m.Path == "" || m.Inode != (journal.FileKey{}) || r.skip(m.Path, false) && r.skip(m.Path, true) {
 			o.marks = append(o.marks, m)
 			continue
 		}
@@ -74,7 +81,7 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 	r.remember(o, at)
 	now := r.journal.Snapshot(r.name)
 	o.keepStable(now, all, at)
-	o.part = len(o.marks) < len(now)
+	o.inodes = slices.DeleteFunc(now, func(m journal.Mark) bool { return m.Inode == journal.FileKey{} })
 	o.seen = snapshotOf(at)
 	return o
 }

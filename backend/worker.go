@@ -211,6 +211,9 @@ func (r *resource) endsEdit(tx *index.Tx, m journal.Mark) bool {
 	if !m.Kinds.Has(journal.KindClose) && !m.Kinds.Has(journal.KindRename) {
 		return false
 	}
+	if m.Inode != (journal.FileKey{}) {
+		return true
+	}
 	if _, tracked := tx.Lookup(m.Path); !tracked {
 		return false
 	}

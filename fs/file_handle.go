@@ -140,7 +140,7 @@ func (h *fileHandle) changeData(ctx context.Context, act func() error) error {
 	if !ok {
 		return act()
 	}
-	r := journal.Record{Kind: journal.KindWrite, Path: path, Key: h.n.key}
+	r := journal.Record{Kind: journal.KindWrite, Path: path, Key: h.n.key, Linked: linked(h.fd)}
 	return h.n.m.journaled(ctx, z, r, act)
 }
 
@@ -186,7 +186,8 @@ func (h *fileHandle) close() {
 	var op *journal.Op
 	if z, path, ok := h.n.where(); ok && h.writable {
 		var err error
-		op, err = h.n.m.begin(h.opener, z, journal.Record{Kind: journal.KindClose, Path: path, Key: h.n.key})
+		r := journal.Record{Kind: journal.KindClose, Path: path, Key: h.n.key, Linked: linked(h.fd)}
+		op, err = h.n.m.begin(h.opener, z, r)
 		if err != nil {
 			h.n.m.log.Error("close goes on without its record", slog.Any("error", err))
 		}

@@ -163,7 +163,14 @@ func (f *FileNode) openToWriteAt(ctx context.Context, l link, flags uint32) (h *
 		return nil, err
 	}
 	defer ref.release()
-	r := journal.Record{Kind: journal.KindOpen, Path: join(dir, l.name), Key: f.key}
+	var st unix.Statx_t
+	if err := statAt(ref.fd, l.name, &st); err != nil {
+		return nil, err
+	}
+	if err := f.is(&st); err != nil {
+		return nil, err
+	}
+	r := journal.Record{Kind: journal.KindOpen, Path: join(dir, l.name), Key: f.key, Linked: st.Nlink > 1}
 	err = f.m.journaled(ctx, z, r, func() error {
 		fd, err := f.openAt(ref.fd, l.name, flags)
 		if err == nil {

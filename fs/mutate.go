@@ -143,7 +143,7 @@ func (n *node) changeAt(ctx context.Context, kind journal.Kind, l link, act func
 		return false, err
 	}
 	defer unix.Close(fd)
-	r := journal.Record{Kind: kind, Path: join(dir, l.name), Key: n.key}
+	r := journal.Record{Kind: kind, Path: join(dir, l.name), Key: n.key, Linked: linked(fd)}
 	return true, n.m.journaled(ctx, z, r, func() error { return act(target{fd, true}) })
 }
 

@@ -179,6 +179,13 @@ func statFD(fd int, st *unix.Statx_t) error {
 	return unix.Statx(fd, "", unix.AT_EMPTY_PATH, tree.StatxMask, st)
 }
 
+// linked reports whether a file has several names. One that cannot be asked
+// counts as if it had.
+func linked(fd int) bool {
+	var st unix.Statx_t
+	return statFD(fd, &st) != nil || st.Nlink > 1
+}
+
 // OnForget runs when the kernel has forgotten the inode: nobody holds it open
 // any more, so an inode without names can go.
 func (n *node) OnForget() {

@@ -46,7 +46,7 @@ func (n *node) linkRecord(z *zone, to string) (journal.Record, error) {
 	if from != z {
 		return appears, unix.EXDEV
 	}
-	return journal.Record{Kind: journal.KindLink, Key: n.key, Path: join(dir, l.name), To: to}, nil
+	return journal.Record{Kind: journal.KindLink, Key: n.key, Path: join(dir, l.name), To: to, Linked: true}, nil
 }
 
 func (d *DirNode) linkHeld(ctx context.Context, z *zone, n *node, from reached, name string, out *fuse.EntryOut) error {

@@ -20,6 +20,10 @@
 // nothing more until KindClose; whoever commits must not clear a file that is
 // still open for writing.
 //
+// A file with several names can be changed through one that is gone before
+// somebody looks. So a change of such a file (Record.Linked) sets two marks, of
+// the name and of the file (Mark.Inode).
+//
 // # Renames
 //
 // A rename gives each of its two names, and everything below, the marks of the

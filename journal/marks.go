@@ -6,9 +6,11 @@ import (
 	"time"
 )
 
-// Mark says that a name may differ from what is committed.
+// Mark says that a name, or a file with several names, may differ from what is
+// committed.
 type Mark struct {
-	Path  string
+	Path  string  // of a name
+	Inode FileKey // of a file, at whatever names it is; Path is no path then
 	Gen   uint64  // changes whenever the mark does
 	Kinds KindSet // of all mutations since the mark was set
 	Busy  bool    // an operation is in flight on the path, or a rename above it
@@ -31,6 +33,7 @@ func (j *Journal) Snapshot(resource string) []Mark {
 	j.mu.Unlock()
 	for i, n := range nodes {
 		marks[i].Path = n.path() // a node's place is immutable
+		marks[i].Inode = inodeOf(marks[i].Path)
 	}
 	slices.SortFunc(marks, func(a, b Mark) int { return strings.Compare(a.Path, b.Path) })
 	return marks

@@ -31,6 +31,12 @@ type Record struct {
 	To       string  // second path of KindRename and KindLink
 	Actor    Actor
 
+	// Linked says that the file at Path has, or gets, other names. The change
+	// is then marked for the file too: Path may be gone, or be another file,
+	// before somebody looks. It is not kept: the second mark has a record of
+	// its own.
+	Linked bool
+
 	// aux is the KindSet of a KindCheckpoint record, and in kindClear,
 	// kindBase and kindVacate records the number that the records of all
 	// dropped marks lie below.

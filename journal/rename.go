@@ -111,6 +111,9 @@ func join(dir, rest string) string {
 // what the renames in flight make of its paths.
 func (d *dirtySet) expand(recs []Record, r *Record) []Record {
 	recs = append(recs, *r)
+	if r.Linked {
+		recs = append(recs, r.alias(inodeName(r.Key)))
+	}
 	if d.moving == 0 {
 		return recs
 	}
@@ -122,12 +125,17 @@ func (d *dirtySet) expand(recs []Record, r *Record) []Record {
 		names = append(names, d.aliases(r.To)[1:]...)
 	}
 	for _, name := range names {
-		alias := *r
-		alias.Kind, alias.aux = KindCheckpoint, uint64(KindSetOf(r.Kind))
-		alias.Path, alias.To = name, ""
-		recs = append(recs, alias)
+		recs = append(recs, r.alias(name))
 	}
 	return recs
+}
+
+// alias is a record that marks another name as r marks its own.
+func (r *Record) alias(name string) Record {
+	a := *r
+	a.Kind, a.aux = KindCheckpoint, uint64(KindSetOf(r.Kind))
+	a.Path, a.To = name, ""
+	return a
 }
 
 // expandRename journals a rename between every two names that either end has,
@@ -147,8 +155,7 @@ func (d *dirtySet) expandRename(recs []Record, r *Record) []Record {
 			alias := *r
 			alias.Path, alias.To = from, ends[k]
 			if !alias.moves() {
-				alias.Kind, alias.aux = KindCheckpoint, uint64(KindSetOf(KindRename))
-				alias.Path, alias.To = ends[k], ""
+				alias = r.alias(ends[k])
 			}
 			recs = append(recs, alias)
 		}
