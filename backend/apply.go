@@ -864,6 +864,9 @@ func (a *applier) forget(n index.Node) error {
 func (a *applier) record(slot index.Slot, e object.Entry, info tree.Info) error {
 	n := index.Node{Parent: slot.Parent, Entry: withName(e, slot.Name), Key: info.Key, Size: info.Size, Ctime: info.Ctime}
 	n.Mode = info.Perm()
+	if was, ok := a.tx.Get(slot.Parent, slot.Name); ok && e.Kind == object.Dir && was.ID == e.ID {
+		n.Uncertain = was.Uncertain // it is still to be walked
+	}
 	a.r.retag(n)
 	return a.put(n)
 }

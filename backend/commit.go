@@ -39,11 +39,19 @@ type committer struct {
 
 	here     map[journal.FileKey]bool // inodes that were seen somewhere
 	refilled map[object.FileID]bool
+	vacant   map[string]bool          // names that have lost what they had
 	oldPath  map[object.FileID]string // of directories, before the commit
 
-	postponed map[journal.FileKey]bool // inodes that could not be read for now
+	// moving says that something may have moved to a name that is not settled
+	// here. Until it is, nothing is taken for gone: neither what is missing from
+	// its name, nor what is below a directory that is not where it was.
+	moving bool
+
+	postponed map[journal.FileKey]bool // inodes that could not be settled for now
 	touched   map[index.Slot]bool      // names whose entry may have changed
 	keep      map[string]bool          // paths that stay dirty
+	unsettled map[string]bool          // directories that the index does not have as they are
+	rewalk    map[string]bool          // directories that are walked again
 	displaced int                      // nodes that were put into limbo
 	lost      bool                     // something is missing without a deed: scan
 	what      summary
@@ -75,8 +83,9 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 		}
 		look := r.observe(tx, all, due)
 		c := &committer{
-			r: r, tx: tx, batch: batch, disk: tx.Disk(),
-			touched: map[index.Slot]bool{}, keep: map[string]bool{}, postponed: map[journal.FileKey]bool{},
+			r: r, tx: tx, batch: batch, disk: tx.Disk(), moving: look.moving,
+			touched: map[index.Slot]bool{}, keep: map[string]bool{}, unsettled: map[string]bool{}, rewalk: map[string]bool{},
+			postponed: map[journal.FileKey]bool{},
 		}
 		for path, err := range look.failed {
 			r.report(path, err)
@@ -136,7 +145,7 @@ func (c *committer) collect(ctx context.Context, list []seen, inodes []journal.M
 			}
 		}
 	}
-	return c.emptyLimbo()
+	return errors.Join(c.markRewalks(), c.emptyLimbo())
 }
 
 // withInodes adds all names of the files that are marked whatever their names.
@@ -170,12 +179,36 @@ func (c *committer) withInodes(list []seen, inodes []journal.Mark) []seen {
 	return list
 }
 
-// stays keeps a name dirty.
+// stays keeps a name dirty: by its marks or, where a walk has found it, by the
+// mark of the directory that was walked, which is walked again then.
 func (c *committer) stays(s *seen) {
 	c.keep[s.path] = true
 	if s.mark != "" {
 		c.keep[s.mark] = true
 	}
+	if s.walked == "" {
+		return
+	}
+	c.keep[s.walked] = true
+	for dir := s.path; dir != s.walked; {
+		dir, _ = splitPath(dir)
+		c.rewalk[dir] = true // each: it may move away from the others
+	}
+}
+
+// markRewalks notes in the index which directories are to be walked again.
+func (c *committer) markRewalks() error {
+	for path := range c.rewalk {
+		n, ok := c.tx.Lookup(path)
+		if !ok || n.Kind != object.Dir {
+			continue // not settled itself: it is still new
+		}
+		n.Uncertain = true
+		if err := c.tx.Put(n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // present settles one name that is there.
@@ -183,23 +216,27 @@ func (c *committer) present(s *seen) error {
 	kind, mirrored := kindOf(s.info)
 	if !mirrored {
 		c.r.local.add(s.path)
-		return c.gone(s)
+		return c.vacate(s)
 	}
 	c.r.local.remove(s.path)
 	if c.r.skip(s.path, kind == object.Dir) {
 		return nil
 	}
 	dir, name := splitPath(s.path)
+	if underAny(dir, c.unsettled) {
+		return c.postpone(s, errChanging)
+	}
 	parent, ok := c.dirID(dir)
-	if !ok {
-		c.stays(s) // its directory could not be settled; look again with it
-		c.r.retrySoon()
-		return c.r.journal.Found(c.r.name, dir)
+	if !ok { // it could not be settled; look again with it
+		return errors.Join(c.postpone(s, errChanging), c.r.journal.Found(c.r.name, dir))
 	}
 	cur, had := c.tx.Get(parent, name)
 	from, err := c.identify(s, kind, cur, had)
 	if err != nil {
 		return c.postpone(s, err)
+	}
+	if had && cur.ID != from.id && c.moving && !c.here[cur.Key] {
+		return c.postpone(s, errChanging)
 	}
 	node, err := c.read(s, kind, from)
 	if err != nil {
@@ -215,8 +252,7 @@ func (c *committer) present(s *seen) error {
 // place puts a settled node into the index and notes which names changed.
 func (c *committer) place(s *seen, node, cur index.Node, had bool, from origin) error {
 	if had && cur.ID != node.ID {
-		c.displaced++
-		if err := c.tx.Move(cur.Slot(), index.Slot{Parent: limbo, Name: fmt.Sprint(c.displaced)}); err != nil {
+		if err := c.displace(cur); err != nil {
 			return err
 		}
 	}
@@ -243,6 +279,32 @@ func (c *committer) place(s *seen, node, cur index.Node, had bool, from origin) 
 	return c.spread(node)
 }
 
+// displace takes a node from its name until it is clear where it is.
+func (c *committer) displace(n index.Node) error {
+	c.touched[n.Slot()] = true
+	c.displaced++
+	return c.tx.Move(n.Slot(), index.Slot{Parent: limbo, Name: fmt.Sprint(c.displaced)})
+}
+
+// vacate takes what the index has at a name from it that holds nothing which is
+// mirrored.
+func (c *committer) vacate(s *seen) error {
+	dir, name := splitPath(s.path)
+	parent, ok := c.dirID(dir)
+	if !ok {
+		return nil
+	}
+	n, ok := c.tx.Get(parent, name)
+	if !ok {
+		return nil
+	}
+	if c.moving && !c.here[n.Key] {
+		return c.postpone(s, errChanging)
+	}
+	c.what.deleted(s.path, s.actor)
+	return c.displace(n)
+}
+
 // spread copies content and attributes to the other names of a hard link.
 func (c *committer) spread(node index.Node) error {
 	if node.Kind == object.Dir {
@@ -266,7 +328,7 @@ func (c *committer) spread(node index.Node) error {
 // postpone leaves a name dirty when it cannot be read for now.
 func (c *committer) postpone(s *seen, err error) error {
 	switch {
-	case errors.Is(err, errOpen), errors.Is(err, errChanging), errors.Is(err, tree.ErrNotRegular), isAbsent(err):
+	case errors.Is(err, errOpen), errors.Is(err, errChanging), errors.Is(err, tree.ErrNotRegular), errors.Is(err, tree.ErrNotDirectory), isAbsent(err):
 	case isLocal(err):
 		c.r.report(s.path, err)
 	default:
@@ -274,6 +336,10 @@ func (c *committer) postpone(s *seen, err error) error {
 	}
 	c.stays(s)
 	c.postponed[s.info.Key] = true
+	if isDir(s.info) {
+		c.unsettled[s.path] = true
+		c.moving = true
+	}
 	c.r.retrySoon()
 	return nil
 }
@@ -283,6 +349,10 @@ func (c *committer) absent(s *seen) error {
 	c.r.local.remove(s.path)
 	c.r.looks.closed(s.path)
 	dir, name := splitPath(s.path)
+	if underAny(dir, c.unsettled) {
+		c.stays(s)
+		return nil
+	}
 	parent, ok := c.dirID(dir)
 	if !ok {
 		return nil // its directory is gone as well, and takes it along
@@ -291,8 +361,9 @@ func (c *committer) absent(s *seen) error {
 	if !ok {
 		return nil // it was never committed, or has moved
 	}
-	if c.postponed[n.Key] {
-		c.keep[s.path] = true // it has moved to where it could not be read yet
+	if c.moving || c.postponed[n.Key] {
+		c.stays(s) // it may have moved to where it is not settled yet
+		c.r.retrySoon()
 		return nil
 	}
 	if !s.deed() {

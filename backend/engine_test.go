@@ -3,6 +3,7 @@ package backend_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -48,9 +49,26 @@ func openMirror(t *testing.T, dir string) *mirror {
 	return m
 }
 
+// openJournaled starts an engine that learns of all changes from its journal, as
+// if there were a mount.
+func openJournaled(t *testing.T, dir string, log io.Writer) *journaled {
+	t.Helper()
+	var j *journal.Journal
+	e, closeEngine, err := openEngine(dir, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), func(o *backend.Options) {
+		o.Mounted, j = true, o.Journal
+	})
+	must(t, err)
+	e.Start()
+	t.Cleanup(func() { must(t, closeEngine()) })
+	return &journaled{mirror: &mirror{t: t, dir: dir, engine: e}, journal: j,
+		failed: func(err error) { t.Error(err) },
+		note:   func(format string, args ...any) { fmt.Fprintf(log, format+"\n", args...) },
+	}
+}
+
 // openEngine opens the engine of a mirror, making it one if it is none, and
 // returns what closes it.
-func openEngine(dir string, log *slog.Logger) (*backend.Engine, func() error, error) {
+func openEngine(dir string, log *slog.Logger, with ...func(*backend.Options)) (*backend.Engine, func() error, error) {
 	base, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, err
@@ -65,7 +83,11 @@ func openEngine(dir string, log *slog.Logger) (*backend.Engine, func() error, er
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err := backend.Open(backend.Options{Base: base, State: state, Config: conf, Node: n, Journal: j, Log: log})
+	o := backend.Options{Base: base, State: state, Config: conf, Node: n, Journal: j, Log: log}
+	for _, f := range with {
+		f(&o)
+	}
+	e, err := backend.Open(o)
 	if err != nil {
 		return nil, nil, err
 	}

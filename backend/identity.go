@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/silvermirror/smfs/backend/index"
@@ -96,42 +97,71 @@ func (c *committer) known(s *seen, kind object.Kind) (node *index.Node, from *in
 		if perr == nil && path == s.path {
 			continue
 		}
-		if perr == nil {
-			has, err := c.holds(path, s.info.Key)
-			if err != nil {
-				return nil, nil, false, err
-			}
-			if has {
-				return &n, nil, true, nil
-			}
+		switch at, err := c.whether(slot, path, perr == nil, s.info.Key); {
+		case err != nil:
+			return nil, nil, false, err
+		case at == unsure, at == holds && kind == object.Dir:
+			return nil, nil, false, errChanging
+		case at == holds:
+			return &n, nil, true, nil
 		}
-		slot := slot
 		node, from = &n, &slot
 	}
 	return node, from, false, nil
 }
 
-// holds tells whether the path still is the inode.
-func (c *committer) holds(path string, key journal.FileKey) (bool, error) {
-	info, err := c.r.tree.Stat(path)
-	if isAbsent(err) {
-		return false, nil
+// presence tells whether a slot of the index holds its file.
+type presence int
+
+const (
+	unsure presence = iota // the slot's directory has moved to where it is not settled yet
+	holds
+	left
+)
+
+// whether tells whether a slot, of that path if it has one, still holds the
+// inode. The path may lead to another directory by now: the slot's own decides.
+func (c *committer) whether(slot index.Slot, path string, ok bool, key journal.FileKey) (presence, error) {
+	if !ok {
+		if slot.Parent != limbo && c.moving {
+			return unsure, nil
+		}
+		return left, nil
 	}
-	if err != nil {
-		return false, err
+	dir, _ := splitPath(path)
+	parent, ok := c.tx.Lookup(dir)
+	if !ok {
+		return unsure, nil
 	}
-	return info.Key == key, nil
+	info, err := c.r.tree.StatIn(path, parent.Key)
+	switch {
+	case err == nil && info.Key == key:
+		return holds, nil
+	case err == nil, isAbsent(err):
+		return left, nil
+	case !errors.Is(err, tree.ErrChanged):
+		return unsure, err
+	}
+	if !c.moving && underAny(dir, c.vacant) {
+		return left, nil // the directory is gone, and the name with it
+	}
+	return unsure, nil
 }
 
 // survey notes, before anything is changed, which inodes are where, which
-// names of known files were filled again by new inodes, and where the
-// directories were.
+// names have lost what they had, which names of known files were filled again
+// by new inodes, and where the directories were.
 func (c *committer) survey(list []seen) {
 	c.here = map[journal.FileKey]bool{}
 	c.refilled = map[object.FileID]bool{}
 	c.oldPath = map[object.FileID]string{}
+	c.vacant = map[string]bool{}
 	for i := range list {
 		s := &list[i]
+		cur, had := c.tx.Lookup(s.path)
+		if had && (s.present && !sameKey(cur, s.info) || !s.present && s.deed()) {
+			c.vacant[s.path] = true
+		}
 		if !s.present {
 			continue
 		}
@@ -140,7 +170,6 @@ func (c *committer) survey(list []seen) {
 			c.noteDir(s.path, s.info)
 			continue
 		}
-		cur, had := c.tx.Lookup(s.path)
 		if had && cur.Kind != object.Dir && cur.Key != s.info.Key && len(c.tx.ByKey(s.info.Key)) == 0 {
 			c.refilled[cur.ID] = true
 		}

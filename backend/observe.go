@@ -23,6 +23,7 @@ type seen struct {
 	present bool
 	info    tree.Info // where present
 	mark    string    // of the file, where it has one beside that of the path
+	walked  string    // the new directory that it was found in, where it has no mark
 }
 
 // also counts what is marked of the file as marked of the name.
@@ -45,6 +46,7 @@ type observation struct {
 	seen   []seen         // sorted by path, so parents come before children
 	marks  []journal.Mark // those that the look covers, to be cleared once committed
 	inodes []journal.Mark // all there are of files with several names
+	moving bool           // a name that something was renamed to or from is not covered
 	failed map[string]error
 }
 
@@ -67,23 +69,41 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 			at[m.Path] = seen{path: m.Path, kinds: m.Kinds, actor: m.Actor, present: true, info: info}
 		case errors.Is(err, os.ErrNotExist):
 			at[m.Path] = seen{path: m.Path, kinds: m.Kinds, actor: m.Actor}
+		case errors.Is(err, tree.ErrNotDirectory):
+			continue // a directory above is changing
 		default:
 			o.failed[m.Path] = err
 			continue
 		}
 		o.marks = append(o.marks, m)
 	}
+	w := &walker{r: r, tx: tx, at: at, failed: o.failed, done: map[string]bool{}}
 	for _, s := range snapshotOf(at) {
-		if s.present && isDir(s.info) && r.unknownDir(tx, s) {
-			r.walk(s, at, o.failed)
-		}
+		w.walk(s, s.path)
 	}
 	r.remember(o, at)
 	now := r.journal.Snapshot(r.name)
 	o.keepStable(now, all, at)
+	o.moving = r.uncoveredRename(now, o.marks)
 	o.inodes = slices.DeleteFunc(now, func(m journal.Mark) bool { return m.Inode == journal.FileKey{} })
 	o.seen = snapshotOf(at)
 	return o
+}
+
+// uncoveredRename tells whether something may have been renamed to a name that
+// the look does not cover. Files that wait since they are open are no such
+// names: they were looked at.
+func (r *resource) uncoveredRename(now, covered []journal.Mark) bool {
+	set := make(map[string]bool, len(covered))
+	for _, m := range covered {
+		set[m.Path] = true
+	}
+	for _, m := range now {
+		if m.Kinds.Has(journal.KindRename) && !set[m.Path] && r.looks[m.Path] == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // remember marks what a walk could not look at: a new directory that cannot be
@@ -116,45 +136,64 @@ func snapshotOf(at map[string]seen) []seen {
 	return list
 }
 
-// unknownDir tells whether the index knows nothing of the directory, neither
-// here nor, by its inode, elsewhere.
+// unknownDir tells whether the index does not know all that is in a directory:
+// nothing of it, neither here nor, by its inode, elsewhere, or some names could
+// not be settled when it was walked (stays).
 func (r *resource) unknownDir(tx *index.Tx, s seen) bool {
 	if n, ok := tx.Lookup(s.path); ok && n.Kind == object.Dir && sameKey(n, s.info) {
-		return false
+		return n.Uncertain
 	}
-	return len(tx.ByKey(s.info.Key)) == 0
+	slots := tx.ByKey(s.info.Key)
+	for _, slot := range slots {
+		if n, ok := tx.Get(slot.Parent, slot.Name); ok && n.Uncertain {
+			return true
+		}
+	}
+	return len(slots) == 0
 }
 
-// walk adds all that is below a new directory.
-func (r *resource) walk(dir seen, at map[string]seen, failed map[string]error) {
-	names, err := r.tree.ReadDir(dir.path)
+// walker adds to at what is in directories that the index does not know.
+type walker struct {
+	r      *resource
+	tx     *index.Tx
+	at     map[string]seen
+	failed map[string]error
+	done   map[string]bool // directories that were walked
+}
+
+// walk adds what is below a name, if that is such a directory. root is where the
+// walk began.
+func (w *walker) walk(dir seen, root string) {
+	if w.done[dir.path] || !dir.present || !isDir(dir.info) || !w.r.unknownDir(w.tx, dir) {
+		return
+	}
+	w.done[dir.path] = true
+	names, err := w.r.tree.ReadDir(dir.path)
 	if err != nil {
-		if !errors.Is(err, os.ErrNotExist) {
-			failed[dir.path] = err
+		if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, tree.ErrNotDirectory) { // that is a change with a mark of its own
+			w.failed[dir.path] = err
 		}
 		return
 	}
 	for _, n := range names {
 		path := join(dir.path, n.Name)
-		if _, ok := at[path]; ok {
-			continue
+		s, marked := w.at[path]
+		if !marked {
+			info, err := w.r.tree.Stat(path)
+			if isAbsent(err) {
+				continue // gone again: its removal has a mark of its own
+			}
+			if err != nil {
+				w.failed[path] = err
+				continue
+			}
+			if w.r.skip(path, isDir(info)) {
+				continue
+			}
+			s = seen{path: path, kinds: dir.kinds, actor: dir.actor, present: true, info: info, walked: root}
+			w.at[path] = s
 		}
-		info, err := r.tree.Stat(path)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // gone again: its removal has a mark of its own
-		}
-		if err != nil {
-			failed[path] = err
-			continue
-		}
-		if r.skip(path, isDir(info)) {
-			continue
-		}
-		s := seen{path: path, kinds: dir.kinds, actor: dir.actor, present: true, info: info}
-		at[path] = s
-		if isDir(info) {
-			r.walk(s, at, failed)
-		}
+		w.walk(s, root)
 	}
 }
 

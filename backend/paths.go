@@ -53,7 +53,7 @@ func isAbsent(err error) bool { return errors.Is(err, os.ErrNotExist) }
 func isLocal(err error) bool {
 	for _, e := range []error{
 		unix.EIO, unix.EACCES, unix.EPERM, unix.ELOOP, unix.EXDEV, unix.ESTALE, unix.ENXIO, unix.EOVERFLOW,
-		tree.ErrForeignMount, tree.ErrNotDirectory, tree.ErrUnsupported,
+		tree.ErrForeignMount, tree.ErrUnsupported,
 	} {
 		if errors.Is(err, e) {
 			return true

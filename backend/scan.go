@@ -146,7 +146,9 @@ func (s *scanner) count(n index.Node) error {
 }
 
 func (s *scanner) failed(path string, err error) {
-	s.r.report(path, err)
+	if !isAbsent(err) { // else it went away meanwhile
+		s.r.report(path, err)
+	}
 	if s.err == nil {
 		s.err = fmt.Errorf("scan of %q: %w", path, err)
 	}

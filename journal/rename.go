@@ -111,7 +111,7 @@ func join(dir, rest string) string {
 // what the renames in flight make of its paths.
 func (d *dirtySet) expand(recs []Record, r *Record) []Record {
 	recs = append(recs, *r)
-	if r.Linked {
+	if r.Linked && r.Key != (FileKey{}) {
 		recs = append(recs, r.alias(inodeName(r.Key)))
 	}
 	if d.moving == 0 {

@@ -15,10 +15,12 @@ type Node struct {
 	Parent       object.FileID // of the directory; zero for the root
 	object.Entry               // Tree is not kept
 
-	Key       journal.FileKey // zero where unknown
-	Size      int64           // bytes
-	Ctime     int64           // ns since 1970
-	Uncertain bool            // Key, Size or Ctime may be wrong: hash before trusting them
+	Key   journal.FileKey // zero where unknown
+	Size  int64           // bytes
+	Ctime int64           // ns since 1970
+	// Uncertain: of a file, Key, Size or Ctime may be wrong: hash before trusting
+	// them; of a directory, it may hold names that no node and no mark knows.
+	Uncertain bool
 }
 
 // Slot is the node's place.

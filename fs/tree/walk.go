@@ -2,8 +2,11 @@ package tree
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"strings"
 
+	"github.com/silvermirror/smfs/journal"
 	"golang.org/x/sys/unix"
 )
 
@@ -184,6 +187,28 @@ func (t *Tree) Stat(path string) (Info, error) {
 	info, err := StatFD(fd)
 	if err != nil {
 		return Info{}, t.fail("stat", path, err)
+	}
+	return info, nil
+}
+
+// StatIn is Stat for a name in the directory that dir identifies (zero: in
+// whichever is there). ErrChanged: that directory is not where path says.
+func (t *Tree) StatIn(path string, dir journal.FileKey) (Info, error) {
+	const op = "stat"
+	ref, name, err := t.openParent(op, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Info{}, fmt.Errorf("%s %q: its directory: %w", op, path, ErrChanged)
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	defer ref.Release()
+	if dir != (journal.FileKey{}) && ref.Key() != dir {
+		return Info{}, fmt.Errorf("%s %q: its directory: %w", op, path, ErrChanged)
+	}
+	info, err := t.statAt(ref.FD(), name)
+	if err != nil {
+		return Info{}, t.fail(op, path, err)
 	}
 	return info, nil
 }
