@@ -23,9 +23,10 @@
 // Packs are received, verified and sent beside it.
 //
 //   - observe.go looks at the marked names until it has a consistent picture,
-//     identity.go says which file is which, commit.go writes the commit
+//     identity.go says which file is which, commit.go brings the index up to it
+//     and commit_tree.go makes the tree and the commit of that
 //   - ingest.go believes nothing of what a peer sends, integrate.go adopts or
-//     merges, apply.go changes the disk by compare-and-swap, waiting.go knows
+//     merges, apply.go plans the steps that change the disk by compare-and-swap, waiting.go knows
 //     what had to wait
 //   - scan.go finds what no journal has seen
 //   - history.go, restore.go, tagging.go, status.go, wait.go are the API's

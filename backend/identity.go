@@ -97,7 +97,7 @@ func (c *committer) known(s *seen, kind object.Kind) (node *index.Node, from *in
 		if perr == nil && path == s.path {
 			continue
 		}
-		switch at, err := c.whether(slot, path, perr == nil, s.info.Key); {
+		switch at, _, err := c.whether(slot, path, perr == nil, s.info.Key); {
 		case err != nil:
 			return nil, nil, false, err
 		case at == unsure, at == holds && kind == object.Dir:
@@ -120,32 +120,35 @@ const (
 )
 
 // whether tells whether a slot, of that path if it has one, still holds the
-// inode. The path may lead to another directory by now: the slot's own decides.
-func (c *committer) whether(slot index.Slot, path string, ok bool, key journal.FileKey) (presence, error) {
+// inode, and its stat if so. The path may lead to another directory by now: the
+// slot's own decides.
+func (c *committer) whether(slot index.Slot, path string, ok bool, key journal.FileKey) (presence, tree.Info, error) {
 	if !ok {
 		if slot.Parent != limbo && c.moving {
-			return unsure, nil
+			return unsure, tree.Info{}, nil
 		}
-		return left, nil
+		return left, tree.Info{}, nil
 	}
 	dir, _ := splitPath(path)
 	parent, ok := c.tx.Lookup(dir)
 	if !ok {
-		return unsure, nil
+		return unsure, tree.Info{}, nil
 	}
 	info, err := c.r.tree.StatIn(path, parent.Key)
 	switch {
 	case err == nil && info.Key == key:
-		return holds, nil
+		return holds, info, nil
 	case err == nil, isAbsent(err):
-		return left, nil
+		return left, info, nil
+	case errors.Is(err, tree.ErrNotDirectory):
+		return unsure, info, nil
 	case !errors.Is(err, tree.ErrChanged):
-		return unsure, err
+		return unsure, info, err
 	}
 	if !c.moving && underAny(dir, c.vacant) {
-		return left, nil // the directory is gone, and the name with it
+		return left, info, nil // the directory is gone, and the name with it
 	}
-	return unsure, nil
+	return unsure, info, nil
 }
 
 // survey notes, before anything is changed, which inodes are where, which

@@ -1,0 +1,166 @@
+package backend
+
+import (
+	"cmp"
+	"crypto/sha1"
+	"errors"
+	"fmt"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/fs/tree"
+)
+
+// asideSlot is where an apply moves what is in the way, in the root. Scans and
+// listings hide it as they hide all temporaries; its ending keeps it from being
+// removed unread after a crash (see package tree).
+func asideSlot(n index.Node) index.Slot {
+	name := sha1.Sum([]byte(n.Parent.String() + "/" + n.Name))
+	return index.Slot{Name: fmt.Sprintf("%saside.%s.%x.swap", tree.TempPrefix, n.ID, name[:6])}
+}
+
+// source finds a name on disk that the file can be moved or linked from.
+func (a *applier) source(e object.Entry) (from *index.Node, linked bool) {
+	for _, slot := range a.tx.Slots(e.ID) {
+		n, ok := a.tx.Get(slot.Parent, slot.Name)
+		if !ok || n.Kind != e.Kind {
+			continue
+		}
+		if !a.belongs(n) {
+			return &n, false
+		}
+		if e.Kind == object.File {
+			from, linked = &n, true
+		}
+	}
+	return from, linked
+}
+
+// belongs tells whether the head has the file at the name where it is. Names
+// are told by their directory's identity: that one may have to move yet.
+func (a *applier) belongs(n index.Node) bool {
+	at := claim{n.Slot(), n.ID}
+	_, aside := a.asides[at.Slot]
+	return a.arrive[at] || !a.leave[at] && !aside
+}
+
+// clear empties a name for another file: what goes elsewhere is moved out of
+// the way, what goes altogether is removed. Whatever was edited locally stays,
+// and the name with it.
+func (a *applier) clear(path string, n index.Node) error {
+	if a.added[n.ID] {
+		return cmp.Or(a.aside(path, n), errAgain)
+	}
+	for _, p := range a.gone {
+		at, ok := a.pathOf(index.Slot{Parent: p.Parent, Name: p.Entry.Name})
+		if !ok || !within(at, path) {
+			continue
+		}
+		child, ok := a.tx.Get(p.Parent, p.Entry.Name)
+		if !ok || child.ID != p.Entry.ID {
+			continue
+		}
+		var err error
+		if a.added[child.ID] {
+			err = cmp.Or(a.aside(at, child), errAgain)
+		} else {
+			err = a.remove(p)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if _, still := a.tx.Get(n.Parent, n.Name); still {
+		return tree.ErrChanged // it holds what the diff does not know
+	}
+	return nil
+}
+
+// aside moves what is at a name out of the way, under a hidden name.
+func (a *applier) aside(path string, n index.Node) error {
+	at := asideSlot(n)
+	info, err := a.r.tree.Rename(path, at.Name, expectNode(n))
+	if err != nil {
+		return err
+	}
+	a.asides[at] = n.Slot()
+	return a.renamed(n, at, info)
+}
+
+// emptyAsides ends what was moved aside and is there still: a name of a file
+// that got all its names otherwise goes, what found no place returns.
+func (a *applier) emptyAsides() error {
+	for at, slot := range a.asides {
+		n, ok := a.tx.Get(at.Parent, at.Name)
+		if !ok {
+			continue
+		}
+		p := placed{Parent: at.Parent, Path: at.Name, Entry: n.Entry}
+		err := a.remove(p)
+		if errors.Is(err, errParentWaits) {
+			err = a.putBack(n, slot)
+		}
+		if err := a.step(p, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putBack returns what was moved aside to where it was, if that is free.
+func (a *applier) putBack(n index.Node, slot index.Slot) error {
+	path, ok := a.pathOf(slot)
+	if _, taken := a.tx.Get(slot.Parent, slot.Name); taken || !ok {
+		return errParentWaits
+	}
+	return a.rename(n, path, slot)
+}
+
+// move renames a file or directory to its new name.
+func (a *applier) move(path string, slot index.Slot, from index.Node, e object.Entry) error {
+	if err := a.rename(from, path, slot); err != nil {
+		return err
+	}
+	n, ok := a.tx.Get(slot.Parent, slot.Name)
+	if !ok {
+		return nil
+	}
+	return a.update(path, n, e)
+}
+
+// rename gives a file that is as the index says another name.
+func (a *applier) rename(n index.Node, path string, slot index.Slot) error {
+	old, ok := a.pathOf(n.Slot())
+	if !ok {
+		return errParentWaits
+	}
+	info, err := a.r.tree.Rename(old, path, expectNode(n))
+	if errors.Is(err, tree.ErrChanged) || isAbsent(err) {
+		if there, e := a.r.tree.Stat(path); e == nil && there.Key == n.Key {
+			info, err = there, nil // it was moved before a crash
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return a.renamed(n, slot, info)
+}
+
+// renamed records that a file was renamed to slot.
+func (a *applier) renamed(n index.Node, slot index.Slot, info tree.Info) error {
+	a.renames = true
+	if err := a.moveNode(n.Slot(), slot); err != nil {
+		return err
+	}
+	n.Parent, n.Name, n.Ctime = slot.Parent, slot.Name, info.Ctime
+	if err := a.put(n); err != nil {
+		return err
+	}
+	return a.restatAll(n)
+}
+
+// moveNode records that a node has another name now.
+func (a *applier) moveNode(from, to index.Slot) error {
+	a.touched[from], a.touched[to] = true, true
+	return indexed(a.tx.Move(from, to))
+}

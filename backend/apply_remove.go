@@ -1,0 +1,83 @@
+package backend
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/fs/tree"
+)
+
+// remove takes an entry away from a name that no longer has it.
+func (a *applier) remove(p placed) error {
+	n, ok := a.tx.Get(p.Parent, p.Entry.Name)
+	if !ok || n.ID != p.Entry.ID {
+		return nil // moved, replaced, or removed before
+	}
+	path, ok := a.pathOf(n.Slot())
+	if !ok {
+		return nil
+	}
+	if a.added[n.ID] && !a.isPlaced(n) {
+		return errParentWaits
+	}
+	var err error
+	if n.Kind == object.Dir {
+		err = a.r.tree.Rmdir(path, expectNode(n))
+	} else {
+		err = a.r.tree.Remove(path, expectNode(n))
+	}
+	if err != nil && !isAbsent(err) {
+		if !errors.Is(err, tree.ErrNotEmpty) || !a.keepsOnlyIgnored(path, n) {
+			return err
+		}
+	}
+	if err := a.forget(n); err != nil {
+		return err
+	}
+	return a.restatAll(n)
+}
+
+// isPlaced tells whether a file that the head has at other names is at one of
+// them: until then its old name is not taken away.
+func (a *applier) isPlaced(n index.Node) bool {
+	for _, slot := range a.tx.Slots(n.ID) {
+		other, ok := a.tx.Get(slot.Parent, slot.Name)
+		if !ok || slot == n.Slot() {
+			continue
+		}
+		if a.belongs(other) {
+			return true
+		}
+	}
+	return false
+}
+
+// keepsOnlyIgnored tells that a directory holds nothing but what is not
+// mirrored: it stays on this disk, and is no part of the mirror any more.
+func (a *applier) keepsOnlyIgnored(path string, n index.Node) bool {
+	names, err := a.r.tree.ReadDir(path)
+	if err != nil {
+		return false
+	}
+	for _, name := range names {
+		at := join(path, name.Name)
+		if !a.r.skip(at, name.Mode&unix.S_IFMT == unix.S_IFDIR) {
+			return false
+		}
+	}
+	a.r.kept.add(path)
+	return true
+}
+
+// forget takes a node that is no longer on disk out of the index.
+func (a *applier) forget(n index.Node) error {
+	if err := a.r.untag(a.tx, n); err != nil {
+		return err
+	}
+	a.touched[n.Slot()] = true
+	_, err := a.tx.DeleteTree(n.Parent, n.Name)
+	return indexed(err)
+}

@@ -1,0 +1,90 @@
+package backend
+
+import (
+	"fmt"
+
+	"github.com/silvermirror/smfs/backend/index"
+)
+
+// displace takes a node from its name until it is clear where it is.
+func (c *committer) displace(n index.Node) error {
+	c.touched[n.Slot()] = true
+	c.displaced++
+	return c.tx.Move(n.Slot(), index.Slot{Parent: limbo, Name: fmt.Sprint(c.displaced)})
+}
+
+// vacate takes what the index has at a name from it that holds nothing which is
+// mirrored.
+func (c *committer) vacate(s *seen) error {
+	dir, name := splitPath(s.path)
+	parent, ok := c.dirID(dir)
+	if !ok {
+		return nil
+	}
+	n, ok := c.tx.Get(parent, name)
+	if !ok {
+		return nil
+	}
+	if c.moving && !c.here[n.Key] {
+		return c.postpone(s, errChanging)
+	}
+	c.what.deleted(s.path, s.actor)
+	return c.displace(n)
+}
+
+// absent settles one name that is missing.
+func (c *committer) absent(s *seen) error {
+	c.r.local.remove(s.path)
+	c.r.looks.closed(s.path)
+	dir, name := splitPath(s.path)
+	if underAny(dir, c.unsettled) {
+		c.stays(s)
+		return nil
+	}
+	parent, ok := c.dirID(dir)
+	if !ok {
+		return nil // its directory is gone as well, and takes it along
+	}
+	n, ok := c.tx.Get(parent, name)
+	if !ok {
+		return nil // it was never committed, or has moved
+	}
+	if c.moving || c.postponed[n.Key] {
+		c.stays(s) // it may have moved to where it is not settled yet
+		c.r.retrySoon()
+		return nil
+	}
+	if !s.deed() {
+		c.lost = true
+		return nil
+	}
+	c.touched[n.Slot()] = true
+	c.what.deleted(s.path, s.actor)
+	return c.drop(n)
+}
+
+// drop takes a node and all below it out of the index.
+func (c *committer) drop(n index.Node) error {
+	if err := c.r.untag(c.tx, n); err != nil {
+		return err
+	}
+	_, err := c.tx.DeleteTree(n.Parent, n.Name)
+	return err
+}
+
+// emptyLimbo deletes the nodes that were displaced and turned up nowhere.
+func (c *committer) emptyLimbo() error {
+	var nodes []index.Node
+	if err := c.tx.Children(limbo, func(n index.Node) error {
+		nodes = append(nodes, n)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if err := c.drop(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package backend
+
+import (
+	"errors"
+
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/fs/tree"
+)
+
+// stays keeps a name dirty: by its marks or, where a walk has found it, by the
+// mark of the directory that was walked, which is walked again then.
+func (c *committer) stays(s *seen) {
+	c.keep[s.path] = true
+	if s.mark != "" {
+		c.keep[s.mark] = true
+	}
+	if s.walked == "" {
+		return
+	}
+	c.keep[s.walked] = true
+	for dir := s.path; dir != s.walked; {
+		dir, _ = splitPath(dir)
+		c.rewalk[dir] = true // each: it may move away from the others
+	}
+}
+
+// postpone leaves a name dirty when it cannot be read for now.
+func (c *committer) postpone(s *seen, err error) error {
+	switch {
+	case errors.Is(err, errOpen), errors.Is(err, errChanging), errors.Is(err, tree.ErrNotRegular), errors.Is(err, tree.ErrNotDirectory), isAbsent(err):
+	case isLocal(err):
+		c.r.report(s.path, err)
+	default:
+		return err
+	}
+	c.stays(s)
+	c.postponed[s.info.Key] = true
+	if isDir(s.info) {
+		c.unsettled[s.path] = true
+		c.moving = true
+	}
+	c.r.retrySoon()
+	return nil
+}
+
+// markRewalks notes in the index which directories are to be walked again.
+func (c *committer) markRewalks() error {
+	for path := range c.rewalk {
+		n, ok := c.tx.Lookup(path)
+		if !ok || n.Kind != object.Dir {
+			continue // not settled itself: it is still new
+		}
+		n.Uncertain = true
+		if err := c.tx.Put(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package backend
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/backend/store"
+	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
+)
+
+// racy is how old a file's last change must be for its stat to identify its
+// bytes: a write within the same tick of the kernel's clock would not show.
+const racy = 20 * time.Millisecond
+
+// errOpen means that a writer holds the file; it stays dirty.
+var errOpen = errors.New("open for writing")
+
+// errChanging means that the file changed while it was read; it stays dirty.
+var errChanging = errors.New("changed while being read")
+
+// read returns the node of what is at a name, reading content only where its
+// stat does not vouch for the bytes that the index knows.
+func (c *committer) read(s *seen, kind object.Kind, from origin) (index.Node, error) {
+	n := index.Node{Key: s.info.Key, Size: s.info.Size, Ctime: s.info.Ctime}
+	if from.node != nil {
+		n.Entry = from.node.Entry
+	}
+	n.Kind = kind
+	if kind != object.Symlink {
+		n.Mode = s.info.Perm()
+		xattrs, err := c.r.xattrs(s.path)
+		if err != nil {
+			return n, err
+		}
+		n.Xattrs = xattrs
+	}
+	switch kind {
+	case object.Dir:
+		return n, nil
+	case object.Symlink:
+		n.Mtime = s.info.Mtime
+		return n, c.readLink(s, &n)
+	}
+	if c.vouched(s, from.node) {
+		n.Entry.Mtime = s.info.Mtime
+		return n, c.watchOpen(s)
+	}
+	return n, c.readFile(s, from.node, &n)
+}
+
+// vouched tells that the bytes are those of the node without reading them.
+func (c *committer) vouched(s *seen, n *index.Node) bool {
+	if n == nil || n.Uncertain || n.Key != s.info.Key || n.Size != s.info.Size || n.Entry.Mtime != s.info.Mtime {
+		return false
+	}
+	return n.Ctime == s.info.Ctime || !writesData(s.kinds)
+}
+
+func writesData(k journal.KindSet) bool {
+	return k.Has(journal.KindOpen) || k.Has(journal.KindClose) || k.Has(journal.KindWrite) ||
+		k.Has(journal.KindFound) || k.Has(journal.KindCreate)
+}
+
+func (c *committer) readLink(s *seen, n *index.Node) error {
+	target, err := c.r.tree.Readlink(s.path)
+	if errors.Is(err, unix.EINVAL) {
+		return errChanging // it is something else by now
+	}
+	if err != nil {
+		return err
+	}
+	n.Blob, err = c.batch.PutBlob(strings.NewReader(target), int64(len(target)))
+	return err
+}
+
+// readFile stores the content of a file that no writer has open.
+func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
+	f, err := c.r.tree.OpenFile(s.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	quiet, err := f.Quiet()
+	if err != nil {
+		return err
+	}
+	if !quiet && !c.steady(s, f.Info) {
+		return errOpen
+	}
+	n.Blob, err = c.batch.PutBlob(io.LimitReader(f, f.Info.Size), f.Info.Size)
+	if errors.Is(err, store.ErrSizeChanged) {
+		return errChanging
+	}
+	if err != nil {
+		return err
+	}
+	if quiet {
+		if quiet, err = f.Quiet(); err == nil && !quiet {
+			err = errOpen // opened while it was read
+		}
+		if err != nil {
+			return err
+		}
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !sameStat(after, f.Info) || after.Key != s.info.Key {
+		return errChanging
+	}
+	n.Size, n.Ctime, n.Entry.Mtime, n.Mode = after.Size, after.Ctime, after.Mtime, after.Perm()
+	n.Uncertain = c.r.now().Sub(time.Unix(0, after.Mtime)) < racy
+	if quiet {
+		c.closed(s)
+	} else {
+		c.open(s, after)
+	}
+	return nil
+}
+
+// watchOpen keeps a file dirty that has not changed, but is open for writing:
+// what is written to it from now on has no record of its own.
+func (c *committer) watchOpen(s *seen) error {
+	if !writesData(s.kinds) && !s.kinds.Has(journal.KindLink) {
+		return nil
+	}
+	f, err := c.r.tree.OpenFile(s.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	quiet, err := f.Quiet()
+	if err != nil {
+		return err
+	}
+	if quiet {
+		c.closed(s)
+		return nil
+	}
+	c.open(s, s.info)
+	return nil
+}
+
+// steady tells whether to commit a file as it is although it is open.
+func (c *committer) steady(s *seen, info tree.Info) bool {
+	defer c.r.looks.share(s.path, s.mark)
+	return c.r.looks.steady(s.path, info, c.r.now())
+}
+
+// closed notes that nobody writes to a file any more.
+func (c *committer) closed(s *seen) {
+	c.r.looks.closed(s.path)
+	c.r.looks.closed(s.mark)
+}
+
+// open notes that a file was committed as it is although it is open: it is
+// looked at again until it is closed.
+func (c *committer) open(s *seen, info tree.Info) {
+	c.stays(s)
+	c.r.looks.committed(s.path, info, c.r.now())
+	c.r.looks.share(s.path, s.mark)
+	c.r.retrySoon()
+}
+
+func sameStat(a, b tree.Info) bool {
+	return a.Key == b.Key && a.Size == b.Size && a.Mtime == b.Mtime && a.Ctime == b.Ctime
+}
