@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
@@ -47,14 +48,18 @@ func (a *applier) add(p placed) error {
 func (a *applier) create(path string, slot index.Slot, e object.Entry, over *index.Node) error {
 	var info tree.Info
 	var err error
-	switch e.Kind {
-	case object.Dir:
+	if over != nil {
+		err = a.sure(path, *over)
+	}
+	switch {
+	case err != nil:
+	case e.Kind == object.Dir:
 		info, err = a.r.tree.Mkdir(path, e.Mode|0o700)
 		if errors.Is(err, tree.ErrChanged) {
 			info, err = a.adoptDir(path)
 		}
 		a.modes = append(a.modes, laterMode{slot, e.Mode})
-	case object.Symlink:
+	case e.Kind == object.Symlink:
 		info, err = a.symlink(path, e, over)
 	default:
 		info, err = a.write(path, e, over)
@@ -203,6 +208,32 @@ func (a *applier) update(path string, n index.Node, e object.Entry) error {
 	return a.relink(n, e)
 }
 
+// sure makes certain that the bytes at a path are those of its node, where the
+// stat does not tell: a kernel with coarse times shows no change within the tick
+// of another one. ErrBusy: ask again when the tick is over. ErrChanged: they are
+// an edit.
+func (a *applier) sure(path string, n index.Node) error {
+	if n.Kind != object.File || !n.Uncertain {
+		return nil
+	}
+	info, err := a.r.tree.Stat(path)
+	if err != nil {
+		return err
+	}
+	if age := a.r.now().Sub(time.Unix(0, info.Ctime)); age >= 0 && age < racy {
+		return tree.ErrBusy
+	}
+	id, err := a.r.hashPath(path, info)
+	if err != nil {
+		return err
+	}
+	if id != n.Blob || !sameStat(info, diskInfo(n)) {
+		return tree.ErrChanged
+	}
+	n.Uncertain = false
+	return a.put(n)
+}
+
 func (a *applier) rewrite(path string, n index.Node, e object.Entry) (tree.Info, error) {
 	switch {
 	case e.Kind == object.Symlink:
@@ -220,6 +251,9 @@ func (a *applier) rewrite(path string, n index.Node, e object.Entry) (tree.Info,
 			attr.Xattrs = &x
 		}
 		return a.r.tree.SetAttr(path, expectNode(n), attr)
+	}
+	if err := a.sure(path, n); err != nil {
+		return tree.Info{}, err
 	}
 	return a.write(path, e, &n)
 }

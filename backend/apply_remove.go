@@ -23,10 +23,12 @@ func (a *applier) remove(p placed) error {
 	if a.added[n.ID] && !a.isPlaced(n) {
 		return errParentWaits
 	}
-	var err error
-	if n.Kind == object.Dir {
+	err := a.sure(path, n)
+	switch {
+	case err != nil:
+	case n.Kind == object.Dir:
 		err = a.r.tree.Rmdir(path, expectNode(n))
-	} else {
+	default:
 		err = a.r.tree.Remove(path, expectNode(n))
 	}
 	if err != nil && !isAbsent(err) {
