@@ -142,12 +142,13 @@ type Version struct {
 
 type RestoreOptions struct {
 	Path string `json:"path"`
-	At   string `json:"at"` // commit id (prefix) or time; "": the newest version that differs from what is there
+	At   string `json:"at"` // commit id (prefix) or time; "": the newest version that differs from what is there and that no rm or cp passed through
 }
 
 type Restored struct {
-	Commit string `json:"commit"`
-	Files  int    `json:"files"`
+	Commit  string `json:"commit"`
+	Files   int    `json:"files"`   // brought back or changed
+	Removed int    `json:"removed"` // that the version did not have
 }
 
 type Conflict struct {
