@@ -151,11 +151,18 @@ type Restored struct {
 	Removed int    `json:"removed"` // that the version did not have
 }
 
+// What a conflict is about.
+const (
+	ContentConflict = "content" // changed on both sides: one version was put aside, under another name
+	NameConflict    = "name"    // renamed on both sides: there is one file, which got one of the names
+)
+
 type Conflict struct {
 	Resource string    `json:"resource"`
-	Path     string    `json:"path"`  // the copy that was put aside
-	Of       string    `json:"of"`    // the path it conflicts with; "" where that is gone
-	Time     time.Time `json:"mtime"` //
+	Kind     string    `json:"kind"`
+	Path     string    `json:"path"`  // the copy that was put aside; the name that the file got
+	Of       string    `json:"of"`    // the path it conflicts with, the name that the file did not get; "" where that is gone
+	Time     time.Time `json:"mtime"` // of the copy; when the name was chosen
 }
 
 type TagOptions struct {

@@ -262,11 +262,11 @@ func (e *Engine) Status(context.Context) (*Status, error) {
 	return s, nil
 }
 
-// Conflicts lists what merges have put aside.
-func (e *Engine) Conflicts(context.Context) ([]Conflict, error) {
+// Conflicts lists what merges have put aside, and the names they chose of two.
+func (e *Engine) Conflicts(ctx context.Context) ([]Conflict, error) {
 	var out []Conflict
 	for _, r := range e.resources {
-		list, err := r.conflicts()
+		list, err := r.conflicts(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -219,8 +219,13 @@ func TestConflicts(t *testing.T) {
 	if code := f.run("conflicts"); code != exitOK || f.stdout.Len() != 0 {
 		t.Errorf("exit %d: %s", code, &f.stdout)
 	}
-	f.api.conflicts = []backend.Conflict{{Resource: "docs", Path: "a~1.txt", Of: "a.txt", Time: time.Unix(0, 0)}}
-	if f.run("conflicts"); !strings.Contains(f.stdout.String(), "a~1.txt    a.txt           "+when(time.Unix(0, 0))+"  docs\n") {
+	f.api.conflicts = []backend.Conflict{
+		{Resource: "docs", Kind: backend.ContentConflict, Path: "a~1.txt", Of: "a.txt", Time: time.Unix(0, 0)},
+		{Resource: "docs", Kind: backend.NameConflict, Path: "b2", Of: "b1", Time: time.Unix(0, 0)},
+	}
+	at := when(time.Unix(0, 0))
+	want := "a~1.txt  a.txt           content  " + at + "  docs\nb2       b1              name     " + at + "  docs\n"
+	if f.run("conflicts"); !strings.Contains(f.stdout.String(), want) {
 		t.Errorf("got\n%s", &f.stdout)
 	}
 }
