@@ -81,6 +81,7 @@ type resource struct {
 	headC    *object.Commit
 	waiting  []string          // names whose remote version could not be applied yet
 	problems map[string]string // by path, "" for the resource itself
+	cleared  map[string]string // the problems before the last clearProblems: what lasts is not logged again
 	question string            // that a scan asks
 	watchers map[chan struct{}]struct{}
 	peers    map[string]peerState // by node fingerprint
@@ -168,7 +169,7 @@ func (r *resource) report(path string, err error) {
 		text = err.Error()
 	}
 	r.mu.Lock()
-	again := r.problems[path] == text
+	again := r.problems[path] == text || r.cleared[path] == text
 	r.problems[path] = text
 	r.mu.Unlock()
 	if !again {
@@ -179,7 +180,7 @@ func (r *resource) report(path string, err error) {
 func (r *resource) clearProblems() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	clear(r.problems)
+	r.cleared, r.problems = r.problems, map[string]string{}
 }
 
 // retrySoon has the worker look again at what could not be done now.

@@ -105,7 +105,7 @@ func (a *app) handOver(ctx context.Context, m *mirror) error {
 		if err != nil {
 			return err
 		}
-		err = c.Shutdown(ctx, control.ShutdownOptions{Handover: true})
+		_, err = c.Shutdown(ctx, control.ShutdownOptions{Handover: true}) // what it leaves is this one's to commit
 		c.Close()
 		if err != nil && !control.Unavailable(err) {
 			return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,6 +73,20 @@ func TestUmount(t *testing.T) {
 	<-ended
 	if wd, err := os.Getwd(); err != nil || wd != "/" {
 		t.Errorf("umount keeps the mount busy from %s, %v", wd, err)
+	}
+}
+
+func TestUmountTellsWhatIsNotCommitted(t *testing.T) {
+	for _, flags := range [][]string{nil, {"--lazy"}} {
+		f := newFixture(t)
+		t.Chdir(f.base)
+		f.uncommitted = backend.WithHint(fmt.Errorf("docs/a cannot be read: %w", backend.ErrDamaged), "chmod it")
+		ended := f.serve(true)
+		code := f.run(append([]string{"umount", f.base}, flags...)...)
+		<-ended
+		if code != exitDamaged || !strings.Contains(f.stderr.String(), "not all is committed: docs/a cannot be read: damaged\nhint: chmod it\n") {
+			t.Errorf("umount %q: exit %d: %s", flags, code, &f.stderr)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 
 // Exit codes that scripts rely on.
 const (
+	exitFailure    = 1
 	exitMounted    = 5
 	exitNotMounted = 6
 	exitBusy       = 10
