@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -127,18 +126,24 @@ func (r *resource) uncommittedError(rest []uncommitted) error {
 // Settle commits what is journaled (until ctx ends), once nothing changes any
 // more, and fails by name with what cannot be committed.
 func (e *Engine) Settle(ctx context.Context) error {
-	var errs []error
-	for _, r := range e.resources {
-		if err := r.settle(ctx); err != nil {
-			errs = append(errs, err)
+	var failed error
+	add := func(err error) {
+		if failed != nil && err != nil {
+			err = fmt.Errorf("%w; %w", failed, err)
 		}
+		if err != nil {
+			failed = err
+		}
+	}
+	for _, r := range e.resources {
+		add(r.settle(ctx))
 	}
 	for _, b := range e.broken {
 		if b.journal.Pending(b.name) > 0 {
-			errs = append(errs, b.err)
+			add(b.err)
 		}
 	}
-	return errors.Join(errs...)
+	return failed
 }
 
 func (r *resource) settle(ctx context.Context) error {

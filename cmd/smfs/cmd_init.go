@@ -86,6 +86,11 @@ func (a *app) createMirror(dir, name string) (*node.Node, bool, error) {
 	if errors.Is(err, node.ErrName) {
 		err = backend.WithHint(err, "--name NAME sets another one")
 	}
+	if err != nil { // another process may have mounted it since: a mount hides the key
+		if socket, merr := mountedSocket(dir); merr == nil && socket != "" {
+			err = mountedError(&mirror{base: dir})
+		}
+	}
 	return n, created, err
 }
 

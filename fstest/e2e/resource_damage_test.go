@@ -107,7 +107,7 @@ func TestDamagedStore(t *testing.T) {
 
 			check(t, put(m, "docs/two", "written while the store was damaged"))
 			refused(t, m, []string{"wait", "--committed"}, "docs", "damaged")
-			m.Umount()
+			exitsWith(t, m, exitDamaged, "docs: damaged", "umount", m.Dir)
 			mended(t, m, store, kept)
 		})
 	}

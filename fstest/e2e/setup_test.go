@@ -24,6 +24,7 @@ const (
 	exitMounted    = 5
 	exitNotMounted = 6
 	exitBusy       = 10
+	exitDamaged    = 11
 )
 
 // exitsWith runs the program and checks its exit code and that it says a word.
@@ -76,6 +77,35 @@ func TestSetUp(t *testing.T) {
 	check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
 	if info, err := os.Stat(m.Path(".silvermirror/node.key")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the node's key: %v, %v", info, err)
+	}
+}
+
+// TestMountsRace: of those who mount one mirror at once one does, and the others
+// are told that it is mounted.
+func TestMountsRace(t *testing.T) {
+	for range 5 {
+		m := newMirror(t)
+		codes := make(chan int)
+		const racers = 6
+		for range racers {
+			go func() {
+				_, err := m.Try("mount", m.Dir)
+				var exit *exec.ExitError
+				if errors.As(err, &exit) {
+					codes <- exit.ExitCode()
+					return
+				}
+				codes <- 0
+			}()
+		}
+		got := map[int]int{}
+		for range racers {
+			got[<-codes]++
+		}
+		if got[0] != 1 || got[exitMounted] != racers-1 {
+			t.Errorf("exit codes, with how often: %v", got)
+		}
+		m.Umount()
 	}
 }
 
