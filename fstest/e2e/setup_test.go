@@ -157,6 +157,7 @@ func TestEngineInBackground(t *testing.T) {
 	if before.Mounted || before.PID == 0 {
 		t.Errorf("status: %+v", before)
 	}
+	exitsWith(t, m, exitFailure, "ended without a word", "serve", "--stdio", m.Dir)
 	idle, err := unix.PidfdOpen(before.PID, 0)
 	check(t, err)
 	defer unix.Close(idle)
