@@ -25,7 +25,7 @@ history. With --to FILE the version is written there instead, for a file only;
 "-" is standard output.
 
 --at takes a commit id or its beginning, a time (2026-05-01, "2026-05-01 14:00",
-RFC 3339), or how long ago (90m, 36h).`,
+RFC 3339, yesterday), or how long ago (90m, 36h, 3d).`,
 		Example: `  smfs restore report.txt
   smfs restore report.txt --at 2h
   smfs restore report.txt --at 3fb2c1 --to /tmp/old.txt`,
