@@ -41,6 +41,9 @@ there only gets what it lacks.`,
 
 // initMirror makes dir a mirror and says so.
 func (a *app) initMirror(dir, name string) error {
+	if err := a.checkHome(dir); err != nil {
+		return err
+	}
 	if socket, err := mountedSocket(dir); err != nil {
 		return err
 	} else if socket != "" {
