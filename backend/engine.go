@@ -81,6 +81,7 @@ func Open(o Options) (*Engine, error) {
 	for i := range o.Config.Resources {
 		r, err := e.openResource(o.Config.Resources[i])
 		if err != nil {
+			err = e.named(err)
 			failed = append(failed, err)
 			e.broken = append(e.broken, e.openBroken(o.Config.Resources[i], err))
 			continue
@@ -97,6 +98,20 @@ func Open(o Options) (*Engine, error) {
 	e.sessions = s
 	return e, nil
 }
+
+// named gives what an error says of the state directory its name in the mirror,
+// where it is reached by a descriptor.
+func (e *Engine) named(err error) error {
+	return &renamed{err, e.o.State, filepath.Join(e.o.Config.Base, node.StateDir)}
+}
+
+type renamed struct {
+	error
+	from, to string
+}
+
+func (r *renamed) Unwrap() error { return r.error }
+func (r *renamed) Error() string { return strings.ReplaceAll(r.error.Error(), r.from, r.to) }
 
 // ResourceTree is what a mount needs to serve a resource.
 type ResourceTree struct {

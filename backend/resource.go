@@ -97,8 +97,8 @@ func (r *resource) do(ctx context.Context, f func() error) error {
 	}
 	select {
 	case err := <-done:
-		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrMissing) {
-			return WithHint(fmt.Errorf("%w: %w", ErrDamaged, err), "other versions and files are not concerned; git --git-dir on the store and its fsck tell more")
+		if !errors.Is(err, ErrDamaged) && (errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrMissing)) {
+			return WithHint(fmt.Errorf("%w: %w", ErrDamaged, err), "the files on disk are whole; git --git-dir on the store and its fsck tell more")
 		}
 		return err
 	case <-ctx.Done():
@@ -166,7 +166,7 @@ func (r *resource) removeWatcher(w chan struct{}) {
 func (r *resource) report(path string, err error) {
 	text := fmt.Sprintf("%s: %v", path, err)
 	if path == "" {
-		text = err.Error()
+		text = errorText(err)
 	}
 	r.mu.Lock()
 	again := r.problems[path] == text || r.cleared[path] == text
