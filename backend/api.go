@@ -43,6 +43,7 @@ type Status struct {
 	Passthrough bool             `json:"passthrough"`
 	LastStart   StartStatus      `json:"last_start"`
 	Resources   []ResourceStatus `json:"resources"`
+	Outside     []string         `json:"outside,omitempty"` // files and directories of no resource: not mirrored
 	Peers       []PeerStatus     `json:"peers"`
 }
 

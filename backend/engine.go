@@ -274,7 +274,9 @@ func (e *Engine) Status(context.Context) (*Status, error) {
 		s.Resources = append(s.Resources, b.status())
 	}
 	s.Peers = e.sessions.status()
-	return s, nil
+	var err error
+	s.Outside, err = e.outside()
+	return s, err
 }
 
 // Conflicts lists what merges have put aside, and the names they chose of two.

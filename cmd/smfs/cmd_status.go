@@ -64,11 +64,25 @@ func (a *app) printStatus(m *mirror, s *backend.Status) error {
 	for _, r := range s.Resources {
 		a.printNotes(r)
 	}
+	a.printOutside(s.Outside)
 	if len(s.Peers) == 0 {
 		return nil
 	}
 	a.say("")
 	return a.printPeers(s.Peers)
+}
+
+// outsideNames is how many names outside of all resources are printed.
+const outsideNames = 5
+
+func (a *app) printOutside(paths []string) {
+	for i, p := range paths {
+		if i == outsideNames {
+			a.say("and %d more stay on this machine", len(paths)-i)
+			return
+		}
+		a.say("in no resource, stays on this machine: %s", clean(p))
+	}
 }
 
 // printNotes prints what a person should know about a resource.

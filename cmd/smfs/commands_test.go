@@ -20,6 +20,7 @@ func TestStatus(t *testing.T) {
 		LastStart: backend.StartStatus{Clean: true, Replayed: 3},
 		Resources: []backend.ResourceStatus{{Name: "docs", Head: strings.Repeat("a", 40), Files: 2, StoreBytes: 2048,
 			Waiting: []string{"evil\x1b[2J\n"}, Problem: "disk full"}},
+		Outside: []string{"a", "b", "c", "d", "e", "f", "g"},
 		Peers: []backend.PeerStatus{{Name: "nas", State: "unreachable", URL: "ssh://nas/m", Error: "no route",
 			Resources: []backend.PeerResourceStatus{{Name: "docs", Behind: 4}}}},
 	}
@@ -30,6 +31,7 @@ func TestStatus(t *testing.T) {
 	for _, want := range []string{
 		"(mounted, daemon 7)", "node    laptop, key SHA256:x", "after a clean end; 0 files scanned, 3 journal",
 		"docs      2      0        0          2.0 KiB  aaaaaaaaaaaa\n", "docs: disk full\n", `closed: evil\x1b[2J\n`,
+		"in no resource, stays on this machine: e\nand 2 more stay on this machine\n",
 		"nas   unreachable  docs: 4  ssh://nas/m\n", "nas: no route\n",
 	} {
 		if !strings.Contains(f.stdout.String(), want) {

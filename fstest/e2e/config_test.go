@@ -217,3 +217,24 @@ func TestConfigElsewhere(t *testing.T) {
 	m.Mount() // it remembers where its config is
 	has("docs/one", "1")(t, m, "")
 }
+
+// TestOutsideOfResources names in the status what no resource has.
+func TestOutsideOfResources(t *testing.T) {
+	t.Parallel()
+	m := fstest.NewMirror(t, fstest.Program{Path: fstest.Build(t)}, "M")
+	configured(t, m, "[docs]", "[pictures]", "directory = media/pictures")
+	m.Mount()
+	check(t, put(m, "docs/one", "1"))
+	check(t, put(m, "media/pictures/two", "2"))
+	if s := m.Status(); len(s.Outside) > 0 {
+		t.Errorf("outside: %q", s.Outside)
+	}
+	check(t, put(m, "file", "x"))
+	check(t, os.Mkdir(m.Path("dir"), 0o755))
+	check(t, put(m, "dir/below", "x"))
+	check(t, put(m, "media/beside", "x"))
+	if got := strings.Join(m.Status().Outside, " "); got != "dir file media/beside" {
+		t.Errorf("outside: %q", got)
+	}
+	contains(t, m.Run("status"), "in no resource, stays on this machine: media/beside")
+}
