@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/silvermirror/smfs/backend/node"
-	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/config"
 	"github.com/silvermirror/smfs/fs/tree"
 	"github.com/silvermirror/smfs/journal"
@@ -290,46 +289,6 @@ func (e *Engine) Conflicts(ctx context.Context) ([]Conflict, error) {
 		out = append(out, list...)
 	}
 	return out, nil
-}
-
-// Log calls fn for each version, newest first.
-func (e *Engine) Log(ctx context.Context, o LogOptions, fn func(Version) error) error {
-	n := 0
-	limited := func(r *resource) func(Version, *object.Entry) error {
-		return func(v Version, _ *object.Entry) error {
-			if o.Path != "" {
-				v.Path = r.mirrorPath(v.Path)
-			}
-			if err := fn(v); err != nil {
-				return err
-			}
-			if n++; o.Limit > 0 && n >= o.Limit {
-				return errStop
-			}
-			return nil
-		}
-	}
-	list, path := e.resources, ""
-	if o.Path != "" {
-		r, p, err := e.resourceAt(o.Path)
-		if err != nil {
-			return err
-		}
-		list, path = []*resource{r}, p
-	}
-	for _, r := range list {
-		err := r.versions(ctx, path, limited(r))
-		if errors.Is(err, errStop) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if path != "" && n == 0 {
-		return fmt.Errorf("%w: %q has no history; it was never committed", ErrNotFound, o.Path)
-	}
-	return nil
 }
 
 var random = rand.Reader

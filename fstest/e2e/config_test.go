@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/silvermirror/smfs/fstest"
 	"github.com/silvermirror/smfs/fstest/sshd"
@@ -237,4 +238,24 @@ func TestOutsideOfResources(t *testing.T) {
 		t.Errorf("outside: %q", got)
 	}
 	contains(t, m.Run("status"), "in no resource, stays on this machine: media/beside")
+}
+
+// TestLogOfSeveralResources is one list, newest first.
+func TestLogOfSeveralResources(t *testing.T) {
+	t.Parallel()
+	m := fstest.NewMirror(t, fstest.Program{Path: fstest.Build(t)}, "M")
+	configured(t, m, "[a]", "[b]")
+	m.Mount()
+	for _, path := range []string{"a/one", "b/two", "a/three", "b/four"} {
+		check(t, put(m, path, path))
+		m.Run("wait")
+		time.Sleep(1100 * time.Millisecond) // commits have whole seconds
+	}
+	var got []string
+	for line := range strings.Lines(m.Run("log", "-n", "3")) {
+		got = append(got, strings.Fields(line[strings.Index(line, ": add ")+6:])[0])
+	}
+	if strings.Join(got, " ") != "four three two" {
+		t.Errorf("log: %v", got)
+	}
 }
