@@ -17,7 +17,7 @@ func (a *app) conflictsCommand() *cobra.Command {
   name      both renamed the file. There is one file, at PATH; the other name is
             the one it did not get. Delete neither.`,
 		Example: `  smfs conflicts`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withEngine(cmd.Context(), nil, func(_ *mirror, c *control.Client) error {
 				list, err := c.Conflicts(cmd.Context())

@@ -32,7 +32,7 @@ func (a *app) statusCommand() *cobra.Command {
 peer is. It waits for nothing.`,
 		Example: `  smfs status
   smfs status --json | jq '.resources[].pending'`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withEngine(cmd.Context(), nil, func(m *mirror, c *control.Client) error {
 				s, err := c.Status(cmd.Context())

@@ -117,6 +117,22 @@ func TestTagSortsArguments(t *testing.T) {
 	}
 }
 
+func TestPathsThatAreNone(t *testing.T) {
+	f := newFixture(t)
+	f.serve(true)
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"log", "/etc/passwd"}, "smfs: /etc/passwd: not found in the mirror " + f.base + "\nhint: it is outside"},
+		{[]string{"tag", "work"}, "smfs: no path given: work not found\n"},
+	} {
+		if code := f.run(c.args...); code != exitNotFound || !strings.HasPrefix(f.stderr.String(), c.says) {
+			t.Errorf("%q: exit %d: %s", c.args, code, &f.stderr)
+		}
+	}
+}
+
 func TestTags(t *testing.T) {
 	f := newFixture(t)
 	mkfiles(t, f.base, "a.txt")

@@ -150,3 +150,14 @@ func TestUnreadableIsNamed(t *testing.T) {
 	m.Umount()
 	check(t, sameAsHead(m, nil))
 }
+
+// TestSealedMirror: a mirror that may not be looked into is not taken for none.
+func TestSealedMirror(t *testing.T) {
+	if !asUser(t) {
+		return
+	}
+	m := userMirror(t)
+	check(t, os.Chmod(m.Path(".silvermirror"), 0o000))
+	exitsWith(t, m, exitFailure, "permission denied\nhint: it is another user's", "status")
+	check(t, os.Chmod(m.Path(".silvermirror"), 0o700))
+}
