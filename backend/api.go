@@ -43,6 +43,7 @@ type Status struct {
 	Passthrough bool             `json:"passthrough"`
 	LastStart   StartStatus      `json:"last_start"`
 	Resources   []ResourceStatus `json:"resources"`
+	Outside     []string         `json:"outside,omitempty"` // files and directories of no resource: not mirrored
 	Peers       []PeerStatus     `json:"peers"`
 }
 
@@ -142,19 +143,27 @@ type Version struct {
 
 type RestoreOptions struct {
 	Path string `json:"path"`
-	At   string `json:"at"` // commit id (prefix) or time; "": the newest version that differs from what is there
+	At   string `json:"at"` // commit id (prefix) or time; "": the newest version that differs from what is there and that no rm or cp passed through
 }
 
 type Restored struct {
-	Commit string `json:"commit"`
-	Files  int    `json:"files"`
+	Commit  string `json:"commit"`
+	Files   int    `json:"files"`   // brought back or changed
+	Removed int    `json:"removed"` // that the version did not have
 }
+
+// What a conflict is about.
+const (
+	ContentConflict = "content" // changed on both sides: one version was put aside, under another name
+	NameConflict    = "name"    // renamed on both sides: there is one file, which got one of the names
+)
 
 type Conflict struct {
 	Resource string    `json:"resource"`
-	Path     string    `json:"path"`  // the copy that was put aside
-	Of       string    `json:"of"`    // the path it conflicts with; "" where that is gone
-	Time     time.Time `json:"mtime"` //
+	Kind     string    `json:"kind"`
+	Path     string    `json:"path"`  // the copy that was put aside; the name that the file got
+	Of       string    `json:"of"`    // the path it conflicts with, the name that the file did not get; "" where that is gone
+	Time     time.Time `json:"mtime"` // of the copy; when the name was chosen
 }
 
 type TagOptions struct {

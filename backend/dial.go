@@ -18,9 +18,9 @@ func (s *sessions) dial(ctx context.Context, spec PeerSpec) (io.ReadWriteCloser,
 	stream, err := s.dialer.Dial(ctx, u, spec.Command)
 	switch {
 	case errors.Is(err, peer.ErrUnreachable):
-		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		return nil, &ofKind{err, ErrUnreachable}
 	case errors.Is(err, peer.ErrHostUnknown), errors.Is(err, peer.ErrHostChanged), errors.Is(err, peer.ErrAuth):
-		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+		return nil, &ofKind{err, ErrRefused}
 	case err != nil:
 		return nil, err
 	}

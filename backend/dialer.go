@@ -63,7 +63,7 @@ func (s *sessions) keepDialing(ctx context.Context, p *remote, first *link) {
 // to share resources that both hold files and were never one.
 func (s *sessions) connectTo(ctx context.Context, p *remote, unite bool) (*link, error) {
 	patience := s.e.o.Config.Main.Timeout
-	limit, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%w: no answer within %s", ErrUnreachable, patience))
+	limit, cancel := context.WithTimeoutCause(ctx, patience, &ofKind{fmt.Errorf("no answer within %s", patience), ErrUnreachable})
 	defer cancel()
 	stream, err := s.dial(limit, p.spec)
 	if err != nil {

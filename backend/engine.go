@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/silvermirror/smfs/backend/node"
-	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/config"
 	"github.com/silvermirror/smfs/fs/tree"
 	"github.com/silvermirror/smfs/journal"
@@ -81,6 +80,7 @@ func Open(o Options) (*Engine, error) {
 	for i := range o.Config.Resources {
 		r, err := e.openResource(o.Config.Resources[i])
 		if err != nil {
+			err = e.named(err)
 			failed = append(failed, err)
 			e.broken = append(e.broken, e.openBroken(o.Config.Resources[i], err))
 			continue
@@ -97,6 +97,20 @@ func Open(o Options) (*Engine, error) {
 	e.sessions = s
 	return e, nil
 }
+
+// named gives what an error says of the state directory its name in the mirror,
+// where it is reached by a descriptor.
+func (e *Engine) named(err error) error {
+	return &renamed{err, e.o.State, filepath.Join(e.o.Config.Base, node.StateDir)}
+}
+
+type renamed struct {
+	error
+	from, to string
+}
+
+func (r *renamed) Unwrap() error { return r.error }
+func (r *renamed) Error() string { return strings.ReplaceAll(r.error.Error(), r.from, r.to) }
 
 // ResourceTree is what a mount needs to serve a resource.
 type ResourceTree struct {
@@ -259,60 +273,22 @@ func (e *Engine) Status(context.Context) (*Status, error) {
 		s.Resources = append(s.Resources, b.status())
 	}
 	s.Peers = e.sessions.status()
-	return s, nil
+	var err error
+	s.Outside, err = e.outside()
+	return s, err
 }
 
-// Conflicts lists what merges have put aside.
-func (e *Engine) Conflicts(context.Context) ([]Conflict, error) {
+// Conflicts lists what merges have put aside, and the names they chose of two.
+func (e *Engine) Conflicts(ctx context.Context) ([]Conflict, error) {
 	var out []Conflict
 	for _, r := range e.resources {
-		list, err := r.conflicts()
+		list, err := r.conflicts(ctx)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, list...)
 	}
 	return out, nil
-}
-
-// Log calls fn for each version, newest first.
-func (e *Engine) Log(ctx context.Context, o LogOptions, fn func(Version) error) error {
-	n := 0
-	limited := func(r *resource) func(Version, *object.Entry) error {
-		return func(v Version, _ *object.Entry) error {
-			if o.Path != "" {
-				v.Path = r.mirrorPath(v.Path)
-			}
-			if err := fn(v); err != nil {
-				return err
-			}
-			if n++; o.Limit > 0 && n >= o.Limit {
-				return errStop
-			}
-			return nil
-		}
-	}
-	list, path := e.resources, ""
-	if o.Path != "" {
-		r, p, err := e.resourceAt(o.Path)
-		if err != nil {
-			return err
-		}
-		list, path = []*resource{r}, p
-	}
-	for _, r := range list {
-		err := r.versions(ctx, path, limited(r))
-		if errors.Is(err, errStop) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	if path != "" && n == 0 {
-		return fmt.Errorf("%w: %q has no history; it was never committed", ErrNotFound, o.Path)
-	}
-	return nil
 }
 
 var random = rand.Reader

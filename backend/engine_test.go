@@ -218,3 +218,22 @@ func TestRestoreTagLog(t *testing.T) {
 		t.Errorf("reopening made a commit: %s", m2.git("log", "--stat", "-1"))
 	}
 }
+
+// TestRestoreAtNoVersion says why there is none.
+func TestRestoreAtNoVersion(t *testing.T) {
+	m := openMirror(t, t.TempDir())
+	m.write("f", "text")
+	m.sync()
+	for at, want := range map[string]string{
+		"1999-01-01":           "nothing in mirror is as old as 1999-01-01 00:00:00: its history begins at 20",
+		"1999-01-01T00:00:00Z": "nothing in mirror is as old as",
+		"0123456789":           `mirror has no commit "0123456789"`,
+	} {
+		_, err := m.engine.Restore(context.Background(), backend.RestoreOptions{Path: "f", At: at}, nil)
+		if !errors.Is(err, backend.ErrNotFound) || !strings.Contains(err.Error(), want) {
+			t.Errorf("at %s: %v", at, err)
+		}
+	}
+	_, err := m.engine.Restore(context.Background(), backend.RestoreOptions{Path: "f", At: "0s"}, nil)
+	must(t, err)
+}

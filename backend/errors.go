@@ -16,6 +16,14 @@ var (
 	ErrClosing     = errors.New("the engine is ending")
 )
 
+// ofKind is an error of one of the kinds above whose message says so already.
+type ofKind struct {
+	error
+	kind error
+}
+
+func (k *ofKind) Unwrap() []error { return []error{k.error, k.kind} }
+
 // hinted is an error with a line for the person who has to act on it.
 type hinted struct {
 	error

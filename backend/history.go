@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -182,55 +183,77 @@ func firstLine(s string) string {
 // commitAt resolves what people write after --at: a commit id or the start of
 // one, or a time, which stands for the newest commit that is not younger.
 func (r *resource) commitAt(ctx context.Context, at string) (object.CommitID, *object.Commit, error) {
+	if when, err := ParseTime(at, r.now()); err == nil {
+		return r.commitBefore(ctx, when)
+	}
 	var id object.CommitID
 	var found *object.Commit
-	when, terr := parseTime(at, r.now())
-	stay := func(v visit, _ *object.Commit) (string, error) { return "", nil }
 	err := r.backwards(ctx, "", stay, func(v visit) error {
-		if terr == nil && v.c.Time <= when.Unix() || terr != nil && strings.HasPrefix(v.id.String(), at) {
-			if found != nil && terr != nil {
-				return fmt.Errorf("%w: commit id %q is ambiguous; give more of it", ErrInvalid, at)
-			}
-			id, found = v.id, v.c
-			if terr == nil {
-				return errStop
-			}
+		if !strings.HasPrefix(v.id.String(), at) {
+			return nil
 		}
+		if found != nil {
+			return fmt.Errorf("%w: commit id %q is ambiguous; give more of it", ErrInvalid, at)
+		}
+		id, found = v.id, v.c
 		return nil
 	})
-	if err != nil && !errors.Is(err, errStop) {
-		return id, nil, err
+	if err == nil && found == nil {
+		err = WithHint(fmt.Errorf("%w: %s has no commit %q", ErrNotFound, r.name, at), "`smfs log` lists them; or write "+TimeForms)
 	}
-	if found == nil {
-		return id, nil, fmt.Errorf("%w: no commit of %s is %q (a commit id as in smfs log, or a time such as 2026-11-20 10:00, yesterday or 2h)", ErrNotFound, r.name, at)
-	}
-	return id, found, nil
+	return id, found, err
 }
 
-// parseTime reads a time as people write it: RFC 3339, a date with or without
-// a time of day in the local zone, an age such as 2h or 3d, or yesterday.
-func parseTime(s string, now time.Time) (time.Time, error) {
+func (r *resource) commitBefore(ctx context.Context, when time.Time) (object.CommitID, *object.Commit, error) {
+	var id object.CommitID
+	var found, oldest *object.Commit
+	err := r.backwards(ctx, "", stay, func(v visit) error {
+		oldest = v.c
+		if v.c.Time > when.Unix() {
+			return nil
+		}
+		id, found = v.id, v.c
+		return errStop
+	})
+	switch {
+	case err != nil && !errors.Is(err, errStop):
+		return id, nil, err
+	case found != nil:
+		return id, found, nil
+	case oldest == nil:
+		return id, nil, fmt.Errorf("%w: %s has no history yet", ErrNotFound, r.name)
+	}
+	return id, nil, fmt.Errorf("%w: nothing in %s is as old as %s: its history begins at %s", ErrNotFound, r.name,
+		when.Local().Format(time.DateTime), time.Unix(oldest.Time, 0).Format(time.DateTime))
+}
+
+// stay follows no file.
+func stay(visit, *object.Commit) (string, error) { return "", nil }
+
+// TimeForms says, after "write", what ParseTime takes.
+const TimeForms = `a time: 2026-05-01, "2026-05-01 14:00", yesterday, or how long ago: 90m, 36h, 3d`
+
+// ParseTime reads a time as people write it: RFC 3339, a date with or without
+// a time of day in the zone of now, yesterday, or an age such as 2h or 3d.
+func ParseTime(s string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
 	}
-	for _, layout := range []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02"} {
+	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", time.DateOnly} {
 		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
 			return t, nil
 		}
 	}
-	switch s {
-	case "now":
-		return now, nil
-	case "yesterday":
+	if s == "yesterday" {
 		return now.AddDate(0, 0, -1), nil
 	}
 	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if d, err := time.ParseDuration(days + "h"); err == nil && d > 0 {
-			return now.Add(-24 * d), nil
+		if n, err := strconv.Atoi(days); err == nil && n > 0 {
+			return now.AddDate(0, 0, -n), nil
 		}
 	}
-	if d, err := time.ParseDuration(s); err == nil && d > 0 {
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, fmt.Errorf("%w: %q is not a time", ErrInvalid, s)
+	return time.Time{}, WithHint(fmt.Errorf("%w: %q is not a time", ErrInvalid, s), "write "+TimeForms)
 }

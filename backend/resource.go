@@ -81,6 +81,7 @@ type resource struct {
 	headC    *object.Commit
 	waiting  []string          // names whose remote version could not be applied yet
 	problems map[string]string // by path, "" for the resource itself
+	cleared  map[string]string // the problems before the last clearProblems: what lasts is not logged again
 	question string            // that a scan asks
 	watchers map[chan struct{}]struct{}
 	peers    map[string]peerState // by node fingerprint
@@ -96,8 +97,8 @@ func (r *resource) do(ctx context.Context, f func() error) error {
 	}
 	select {
 	case err := <-done:
-		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrMissing) {
-			return WithHint(fmt.Errorf("%w: %w", ErrDamaged, err), "other versions and files are not concerned; git --git-dir on the store and its fsck tell more")
+		if !errors.Is(err, ErrDamaged) && (errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrMissing)) {
+			return WithHint(fmt.Errorf("%w: %w", ErrDamaged, err), "the files on disk are whole; git --git-dir on the store and its fsck tell more")
 		}
 		return err
 	case <-ctx.Done():
@@ -165,10 +166,10 @@ func (r *resource) removeWatcher(w chan struct{}) {
 func (r *resource) report(path string, err error) {
 	text := fmt.Sprintf("%s: %v", path, err)
 	if path == "" {
-		text = err.Error()
+		text = errorText(err)
 	}
 	r.mu.Lock()
-	again := r.problems[path] == text
+	again := r.problems[path] == text || r.cleared[path] == text
 	r.problems[path] = text
 	r.mu.Unlock()
 	if !again {
@@ -179,7 +180,7 @@ func (r *resource) report(path string, err error) {
 func (r *resource) clearProblems() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	clear(r.problems)
+	r.cleared, r.problems = r.problems, map[string]string{}
 }
 
 // retrySoon has the worker look again at what could not be done now.

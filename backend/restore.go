@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -29,8 +28,8 @@ func (e *Engine) Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*R
 	}
 	out := &Restored{Commit: id.String()}
 	err = r.do(ctx, func() error {
-		files, err := r.restore(ctx, path, *entry, fmt.Sprintf("restore %s from %.10s", orWhole(path), id))
-		out.Files = files
+		var err error
+		out.Files, out.Removed, err = r.restore(ctx, path, *entry, fmt.Sprintf("restore %s from %.10s", orWhole(path), id))
 		return err
 	})
 	return out, err
@@ -44,7 +43,7 @@ func orWhole(path string) string {
 }
 
 // versionAt finds the entry that a path had at a commit or time; without one,
-// the newest version that differs from what is there now.
+// the newest other version.
 func (r *resource) versionAt(ctx context.Context, path, at string) (object.CommitID, *object.Entry, error) {
 	if at != "" {
 		id, c, err := r.commitAt(ctx, at)
@@ -57,31 +56,7 @@ func (r *resource) versionAt(ctx context.Context, path, at string) (object.Commi
 		}
 		return id, entry, err
 	}
-	head, err := r.headTree()
-	if err != nil {
-		return object.CommitID{}, nil, err
-	}
-	now, err := findEntry(r.store, head, path)
-	if err != nil {
-		return object.CommitID{}, nil, err
-	}
-	var id object.CommitID
-	var found *object.Entry
-	err = r.versions(ctx, path, func(v Version, e *object.Entry) error {
-		if e == nil || now != nil && now.Blob == e.Blob && now.Tree == e.Tree && now.Kind == e.Kind {
-			return nil
-		}
-		found = e
-		id, _ = object.ParseCommitID(v.Commit)
-		return errStop
-	})
-	if err != nil && !errors.Is(err, errStop) {
-		return id, nil, err
-	}
-	if found == nil {
-		return id, nil, fmt.Errorf("%w: no other version of %q is in the history of %s", ErrNotFound, path, r.name)
-	}
-	return id, found, nil
+	return r.otherVersion(ctx, path)
 }
 
 // restoreTo writes the content of an old version to w.
@@ -100,16 +75,17 @@ func (r *resource) restoreTo(id object.CommitID, path string, e *object.Entry, w
 	return &Restored{Commit: id.String(), Files: 1}, nil
 }
 
-// restore makes the tree's entry at path what it was, on the worker.
-func (r *resource) restore(ctx context.Context, path string, was object.Entry, subject string) (int, error) {
+// restore makes the tree's entry at path what it was, on the worker. It returns
+// how many files that brings back or changes, and how many it removes.
+func (r *resource) restore(ctx context.Context, path string, was object.Entry, subject string) (files, removed int, err error) {
 	batch, err := r.store.NewBatch()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer batch.Discard()
 	head, err := r.headTree()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	re := &restorer{r: r, w: batch, path: path}
 	e := &edits{}
@@ -128,19 +104,20 @@ func (r *resource) restore(ctx context.Context, path string, was object.Entry, s
 		return re.entry(e, path, was, now)
 	})
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	_, err = r.commitEdits(ctx, e, subject)
-	return re.files, err
+	return re.files, re.removed, err
 }
 
 // restorer turns an old entry into edits of the head.
 type restorer struct {
-	r     *resource
-	tx    *index.Tx
-	w     treeWriter
-	path  string
-	files int
+	r       *resource
+	tx      *index.Tx
+	w       treeWriter
+	path    string
+	files   int // that are brought back or changed
+	removed int // files that were not there
 }
 
 // parents brings back the directories above a path that the head lacks.
@@ -174,6 +151,11 @@ func (re *restorer) parents(e *edits, path string, head object.TreeID) error {
 func (re *restorer) entry(e *edits, path string, was object.Entry, now *object.Entry) error {
 	if was.Kind != object.Dir && (now == nil || now.Blob != was.Blob) {
 		if err := re.readable(path, was.Blob); err != nil {
+			return err
+		}
+	}
+	if now != nil && now.Kind == object.Dir && was.Kind != object.Dir {
+		if err := re.gone(*now); err != nil {
 			return err
 		}
 	}
@@ -244,8 +226,30 @@ func (re *restorer) children(e *edits, path string, was, now object.TreeID) erro
 			return err
 		}
 	}
-	for name := range there {
+	for name, n := range there {
 		e.remove(join(path, name))
+		if err := re.gone(*n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gone counts the files of an entry that is taken away.
+func (re *restorer) gone(e object.Entry) error {
+	if e.Kind != object.Dir {
+		re.removed++
+		return nil
+	}
+	d := differ{src: re.r.store}
+	list, err := d.entries(e.Tree)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if err := re.gone(c); err != nil {
+			return err
+		}
 	}
 	return nil
 }

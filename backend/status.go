@@ -3,7 +3,6 @@ package backend
 import (
 	"sort"
 	"strings"
-	"time"
 
 	"github.com/silvermirror/smfs/backend/index"
 )
@@ -40,30 +39,6 @@ func (r *resource) status() (ResourceStatus, error) {
 	}
 	s.Problem = strings.Join(problems, "; ")
 	return s, err
-}
-
-// conflicts lists what merges have put aside and nobody has cleared away.
-func (r *resource) conflicts() ([]Conflict, error) {
-	var out []Conflict
-	err := r.index.View(func(tx *index.Tx) error {
-		return tx.Conflicts(func(n index.Node) error {
-			path, err := tx.Path(index.Slot{Parent: n.Parent, Name: n.Name})
-			if err != nil {
-				return nil
-			}
-			c := Conflict{Resource: r.name, Path: r.mirrorPath(path), Time: time.Unix(0, n.Entry.Mtime)}
-			for _, slot := range tx.Slots(n.Conflict) {
-				if of, err := tx.Path(slot); err == nil {
-					c.Of = r.mirrorPath(of)
-					break
-				}
-			}
-			out = append(out, c)
-			return nil
-		})
-	})
-	sort.Slice(out, func(i, j int) bool { return out[i].Path < out[j].Path })
-	return out, err
 }
 
 func (p *pathSet) list() []string {

@@ -63,3 +63,11 @@ func (s *summary) subject() string {
 	}
 	return text
 }
+
+// programOf is the program that a subject names, "" where it names none.
+func programOf(subject string) string {
+	if i := strings.LastIndex(subject, " ("); i >= 0 && strings.HasSuffix(subject, ")") {
+		return subject[i+2 : len(subject)-1]
+	}
+	return ""
+}

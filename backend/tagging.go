@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -178,11 +179,17 @@ func (e *Engine) TagNames(prefix string) []string {
 	return names
 }
 
-// TaggedFiles lists the files that a query matches, by resource and path.
+// TaggedFiles lists the files that a query matches, by resource and path. A tag
+// that it wants and nothing has is ErrNotFound: it may be misspelt.
 func (e *Engine) TaggedFiles(query string) ([]TaggedFile, error) {
 	q, err := tags.ParseQuery(query)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	for _, tag := range q.Wanted() {
+		if !e.hasTag(tag) {
+			return nil, fmt.Errorf("%w: nothing has the tag %q", ErrNotFound, tag)
+		}
 	}
 	var out []TaggedFile
 	for _, r := range e.resources {
@@ -205,6 +212,10 @@ func (e *Engine) TaggedFiles(query string) ([]TaggedFile, error) {
 		}
 	}
 	return out, nil
+}
+
+func (e *Engine) hasTag(tag string) bool {
+	return slices.ContainsFunc(e.resources, func(r *resource) bool { return r.tagged.Has(tag) })
 }
 
 // retag brings the tag index up to date with a node.

@@ -17,7 +17,7 @@ func (e *Engine) Wait(ctx context.Context, o WaitOptions) error {
 	}
 	for _, r := range e.resources {
 		if err := r.waitCommitted(ctx); err != nil {
-			return waitError(ctx, err, r.name+" is not committed yet", "smfs status shows what is pending; a file that is open for writing is committed when it is closed")
+			return waitError(ctx, err, r.name+" is not committed yet", "`smfs status` shows what is pending")
 		}
 	}
 	if o.Mirrored {
@@ -28,14 +28,20 @@ func (e *Engine) Wait(ctx context.Context, o WaitOptions) error {
 	return e.uncommitted()
 }
 
+// waitError says what was waited for where the time was up, unless err does.
 func waitError(ctx context.Context, err error, what, hint string) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 		return WithHint(fmt.Errorf("%w: %s", ErrTimeout, what), hint)
 	}
 	return err
 }
 
-// waitCommitted returns once all that is marked at the call is committed.
+// stuckTime is how long a file must be seen not to be readable before wait
+// gives up: it may be on its way to other permissions.
+const stuckTime = time.Second
+
+// waitCommitted returns once all that is marked at the call is committed, or
+// waiting is known not to help.
 func (r *resource) waitCommitted(ctx context.Context) error {
 	select {
 	case <-r.ready:
@@ -58,26 +64,32 @@ func (r *resource) waitCommitted(ctx context.Context) error {
 	}
 	events, stop := r.watch()
 	defer stop()
+	var rest []uncommitted
+	var stuck time.Time // since when waiting does not help
 	for {
-		var left int
-		if err := r.do(ctx, func() error {
-			err := r.commitAll(ctx)
-			for _, m := range r.journal.Snapshot(r.name) {
-				if !m.First.After(start) && !r.looks.settled(m.Path, start) {
-					left++
-				}
-			}
-			return err
-		}); err != nil {
+		now, err := r.commitSince(ctx, start)
+		if err != nil && ctx.Err() == nil {
 			return err
 		}
-		if left == 0 {
-			return nil
+		if err == nil {
+			if rest = now; len(rest) == 0 {
+				return nil
+			}
+		}
+		if !allStuck(rest) {
+			stuck = time.Time{}
+		} else if stuck.IsZero() {
+			stuck = r.now()
+		} else if r.now().Sub(stuck) >= stuckTime {
+			return r.uncommittedError(rest)
 		}
 		select {
 		case <-events:
 		case <-time.After(firstRetry):
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) && len(rest) > 0 {
+				return r.uncommittedError(rest)
+			}
 			return ctx.Err()
 		}
 	}

@@ -3,9 +3,11 @@ package backend
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"time"
 
 	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/journal"
 )
 
@@ -163,8 +165,7 @@ func (r *resource) commitDue(ctx context.Context, now time.Time) (time.Time, err
 	if err != nil || len(due) == 0 {
 		return next, err
 	}
-	_, err = r.commitMarks(ctx, all, due)
-	return next, err
+	return next, r.commit(ctx, all, due)
 }
 
 // due picks the marks to commit now, and tells when to look again. A change of
@@ -256,6 +257,11 @@ func (r *resource) commitAll(ctx context.Context) error {
 	if len(all) == 0 {
 		return nil
 	}
-	_, err := r.commitMarks(ctx, all, all)
-	return err
+	return r.commit(ctx, all, all)
+}
+
+// commit commits the marks in due. Damage comes with what to do about it.
+func (r *resource) commit(ctx context.Context, all, due []journal.Mark) error {
+	_, err := r.commitMarks(ctx, all, due)
+	return damaged(filepath.Join(node.StateDir, "store", r.name+".git"), err)
 }

@@ -159,7 +159,8 @@ type Status struct {
 		Waiting   []string `json:"waiting"`
 		Problem   string   `json:"problem"`
 	} `json:"resources"`
-	Peers []struct {
+	Outside []string `json:"outside"`
+	Peers   []struct {
 		Name  string `json:"name"`
 		State string `json:"state"`
 		Error string `json:"error"`

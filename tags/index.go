@@ -147,6 +147,13 @@ func (x *Index) Match(q Query) []File {
 	return out
 }
 
+// Has reports whether a file carries the tag or one below it.
+func (x *Index) Has(tag string) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.posting(tag)) > 0
+}
+
 // all lists the numbers in use. x.mu is held.
 func (x *Index) all() []uint32 {
 	out := make([]uint32, 0, len(x.numbers))

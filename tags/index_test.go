@@ -255,3 +255,17 @@ func BenchmarkSet(b *testing.B) {
 		x.Set(file(i%100_000), own[i%2])
 	}
 }
+
+func TestHas(t *testing.T) {
+	x := NewIndex()
+	x.Set(File{1}, []string{"work", "projects/acme"})
+	for tag, want := range map[string]bool{"work": true, "projects": true, "projects/acme": true, "proj": false, "none": false, "": false} {
+		if x.Has(tag) != want {
+			t.Errorf("%q: %v", tag, !want)
+		}
+	}
+	x.Remove(File{1})
+	if x.Has("work") {
+		t.Error("work is there although no file has it")
+	}
+}

@@ -28,11 +28,21 @@ func (q Query) Match(tags []string) bool {
 	return q.root != nil && q.root.match(tags)
 }
 
+// Wanted lists the tags that a file must have to be meant: those that no "!"
+// stands before.
+func (q Query) Wanted() []string {
+	if q.root == nil {
+		return nil
+	}
+	return q.root.wanted()
+}
+
 // expr is a node of a query's tree. A new operator is a new expr: one way to
 // judge a single file, and one to judge all files at once.
 type expr interface {
 	match(tags []string) bool
 	eval(x *Index) matches
+	wanted() []string
 	String() string
 }
 
@@ -44,6 +54,7 @@ func (t tagExpr) match(tags []string) bool {
 }
 
 func (t tagExpr) eval(x *Index) matches { return matches{files: x.posting(string(t))} }
+func (t tagExpr) wanted() []string      { return []string{string(t)} }
 func (t tagExpr) String() string        { return string(t) }
 
 // notExpr is "!term".
@@ -51,6 +62,7 @@ type notExpr struct{ of expr }
 
 func (n notExpr) match(tags []string) bool { return !n.of.match(tags) }
 func (n notExpr) eval(x *Index) matches    { return n.of.eval(x).complement() }
+func (n notExpr) wanted() []string         { return nil }
 func (n notExpr) String() string           { return "!" + n.of.String() }
 
 // andExpr is "term,term,...".
@@ -66,6 +78,13 @@ func (a andExpr) eval(x *Index) matches {
 		terms[i] = e.eval(x)
 	}
 	return intersectAll(terms)
+}
+
+func (a andExpr) wanted() (all []string) {
+	for _, e := range a {
+		all = append(all, e.wanted()...)
+	}
+	return all
 }
 
 func (a andExpr) String() string {

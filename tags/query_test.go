@@ -110,3 +110,15 @@ func FuzzParseQuery(f *testing.F) {
 		}
 	})
 }
+
+func TestWanted(t *testing.T) {
+	for query, want := range map[string]string{"a": "a", "!a": "", "a,!b,c/d": "a c/d"} {
+		q, err := ParseQuery(query)
+		if got := strings.Join(q.Wanted(), " "); err != nil || got != want {
+			t.Errorf("%q wants %q, %v", query, got, err)
+		}
+	}
+	if got := (Query{}).Wanted(); len(got) > 0 {
+		t.Errorf("the empty query wants %q", got)
+	}
+}

@@ -153,9 +153,9 @@ func (c *Client) Tags(ctx context.Context, p []string) ([]backend.TagList, error
 	return call[[]backend.TagList](ctx, c, "tags", paths{p})
 }
 
-// Shutdown asks the engine to commit, unmount and end. It returns when the
+// Shutdown asks the engine to unmount, commit and end. It returns when the
 // engine has done the first two; the mirror's lock says when it has ended.
-func (c *Client) Shutdown(ctx context.Context, o ShutdownOptions) error {
-	_, err := call[none](ctx, c, "shutdown", o)
-	return err
+func (c *Client) Shutdown(ctx context.Context, o ShutdownOptions) (Ended, error) {
+	e, err := call[ended](ctx, c, "shutdown", o)
+	return decodeEnded(e), err
 }

@@ -179,23 +179,24 @@ func TestEndOfEngineDuringACall(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	refuse := true
 	var got ShutdownOptions
-	s := start(t, Options{API: &fakeAPI{}, Shutdown: func(_ context.Context, o ShutdownOptions) error {
+	s := start(t, Options{API: &fakeAPI{}, Shutdown: func(_ context.Context, o ShutdownOptions) (Ended, error) {
 		got = o
 		if refuse {
-			return fmt.Errorf("/m is %w", ErrMounted)
+			return Ended{}, fmt.Errorf("/m is %w", ErrMounted)
 		}
-		return nil
+		return Ended{backend.WithHint(fmt.Errorf("docs: %w", backend.ErrDamaged), "mend it")}, nil
 	}})
 	c := dial(t, s)
-	if err := c.Shutdown(t.Context(), ShutdownOptions{Handover: true}); !errors.Is(err, ErrMounted) {
+	if _, err := c.Shutdown(t.Context(), ShutdownOptions{Handover: true}); !errors.Is(err, ErrMounted) {
 		t.Errorf("refused handover: %v", err)
 	}
 	if _, err := c.Status(t.Context()); err != nil {
 		t.Errorf("the engine does not go on after a refusal: %v", err)
 	}
 	refuse = false
-	if err := c.Shutdown(t.Context(), ShutdownOptions{Lazy: true}); err != nil {
-		t.Errorf("shutdown: %v", err)
+	end, err := c.Shutdown(t.Context(), ShutdownOptions{Lazy: true})
+	if err != nil || !errors.Is(end.Uncommitted, backend.ErrDamaged) || backend.Hint(end.Uncommitted) != "mend it" {
+		t.Errorf("shutdown: %v, left %v", err, end.Uncommitted)
 	}
 	if err := <-s.done; err != nil {
 		t.Errorf("Serve: %v", err)

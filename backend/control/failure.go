@@ -78,3 +78,23 @@ type remoteError struct {
 
 func (e *remoteError) Error() string { return e.message }
 func (e *remoteError) Unwrap() error { return e.kind }
+
+// ended is Ended on the wire.
+type ended struct {
+	Uncommitted *failure `json:"uncommitted,omitempty"`
+}
+
+func encodeEnded(e Ended) ended {
+	if e.Uncommitted == nil {
+		return ended{}
+	}
+	f, _ := encodeFailure(e.Uncommitted)
+	return ended{&f}
+}
+
+func decodeEnded(e ended) Ended {
+	if e.Uncommitted == nil {
+		return Ended{}
+	}
+	return Ended{decodeFailure(*e.Uncommitted)}
+}

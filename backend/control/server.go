@@ -39,6 +39,11 @@ type ShutdownOptions struct {
 	Lazy bool `json:"lazy"`
 }
 
+// Ended is how an engine ends that was asked to.
+type Ended struct {
+	Uncommitted error // names what stays journaled for the next engine; nil: nothing
+}
+
 // Options are the engine behind a server. API and Hello are needed, a nil
 // Session or Shutdown refuses the call.
 type Options struct {
@@ -48,9 +53,9 @@ type Options struct {
 	// Session runs a peer's protocol over a raw stream until either side ends
 	// it. Its context ends with the engine. The server closes the stream.
 	Session func(ctx context.Context, stream io.ReadWriteCloser) error
-	// Shutdown commits what is journaled and unmounts. Serve returns after it
+	// Shutdown unmounts and commits what is journaled. Serve returns after it
 	// succeeded; after a failure the engine goes on.
-	Shutdown func(ctx context.Context, o ShutdownOptions) error
+	Shutdown func(ctx context.Context, o ShutdownOptions) (Ended, error)
 
 	// Idle, if not 0, ends Serve when no call and no session was active for
 	// that long, and Busy (which may be nil) says no.
@@ -243,10 +248,11 @@ func (s *server) serveShutdown(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, fmt.Errorf("shut down: %w", backend.ErrRefused))
 		return
 	}
-	if err := s.o.Shutdown(r.Context(), o); err != nil {
+	end, err := s.o.Shutdown(r.Context(), o)
+	if err != nil {
 		s.fail(w, err)
 		return
 	}
-	s.reply(w, none{}, nil)
+	s.reply(w, encodeEnded(end), nil)
 	s.endOnce.Do(func() { close(s.ended) })
 }

@@ -36,11 +36,15 @@ func SocketDirs(mirrorID string, uid int, env func(string) string) []string {
 // Listen makes a socket in the first of dirs that can be made safe: it and its
 // parent directory are created 0700 and must be the user's own. The caller
 // holds the mirror's lock. Connections of other users are dropped. The socket
-// file and its directory go when the listener is closed.
+// file and its directories, if nothing else is in them, go when the listener is
+// closed.
 func Listen(dirs []string) (net.Listener, error) {
 	var errs []error
 	for _, dir := range dirs {
 		l, err := listenIn(dir)
+		if errors.Is(err, os.ErrNotExist) { // another mirror's has just taken the parent away
+			l, err = listenIn(dir)
+		}
 		if err == nil {
 			return l, nil
 		}
@@ -104,9 +108,11 @@ func removeDead(dir string) {
 type listener struct{ *net.UnixListener }
 
 func (l *listener) Close() error {
-	path := l.Addr().String()
+	dir := filepath.Dir(l.Addr().String())
 	err := l.UnixListener.Close()
-	_ = os.Remove(filepath.Dir(path)) // stays where a copy of the mirror listens, too
+	if os.Remove(dir) == nil { // it stays where a copy of the mirror listens, too
+		_ = os.Remove(filepath.Dir(dir)) // and this where other mirrors do
+	}
 	return err
 }
 

@@ -70,6 +70,26 @@ func TestListenRefusesUnsafeDirectories(t *testing.T) {
 	}
 }
 
+func TestCloseLeavesNothing(t *testing.T) {
+	parent := filepath.Join(t.TempDir(), "smfs")
+	a, err := Listen([]string{filepath.Join(parent, "a")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Listen([]string{filepath.Join(parent, "b")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	if names, err := os.ReadDir(parent); err != nil || len(names) != 1 {
+		t.Errorf("beside another mirror's: %v, %v", names, err)
+	}
+	b.Close()
+	if _, err := os.Lstat(parent); !os.IsNotExist(err) {
+		t.Errorf("the directory of all: %v", err)
+	}
+}
+
 func TestListenRemovesDeadSockets(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "smfs", "id")
 	if err := os.MkdirAll(dir, 0o700); err != nil {

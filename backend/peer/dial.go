@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os/user"
@@ -267,6 +268,8 @@ func explainHandshake(err error, t *target, keys *keyring) error {
 	case strings.Contains(err.Error(), "unable to authenticate"), strings.Contains(err.Error(), "Too many authentication failures"):
 		host, _, _ := net.SplitHostPort(t.addr)
 		return &AuthError{Login: at(t.user, host), Tried: keys.tried, Notes: keys.notes}
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ETIMEDOUT):
+		return fmt.Errorf("%w: the connection was lost: %s", ErrUnreachable, clean(err.Error(), maxText))
 	}
 	return errors.New(clean(err.Error(), maxText))
 }

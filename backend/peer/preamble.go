@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,6 +12,13 @@ const (
 	magic        = "smfs-peer/"
 	maxFirstLine = 256
 )
+
+// CheckGreeting says what is wrong, as a *GreetingError, if a peer would not
+// begin as first does, the bytes that something has said before it ended.
+func CheckGreeting(first []byte) error { return readPreamble(bytes.NewReader(first)) }
+
+// GreetingSize is how many bytes CheckGreeting looks at.
+const GreetingSize = maxFirstLine + 1
 
 func preamble() string { return magic + strconv.Itoa(Protocol) + "\n" }
 

@@ -331,6 +331,35 @@ func TestHostGoesDown(t *testing.T) {
 	connectTo(t, d, srv.URL(t.TempDir())).Close()
 }
 
+// A host that ends the connection in the handshake, as one does that has too
+// many, is not reachable now.
+func TestConnectionLostInHandshake(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		defer l.Close()
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Read(make([]byte, 1))
+			if reset {
+				err = c.(*net.TCPConn).SetLinger(0)
+			}
+			if err := errors.Join(err, c.Close()); err != nil {
+				t.Error(err)
+			}
+		}()
+		_, err = dialer(sshd.NewHome(t)).Dial(context.Background(), &URL{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port}, "")
+		wantErr(t, err, ErrUnreachable)
+		if !strings.Contains(err.Error(), "the connection was lost") {
+			t.Errorf("says %v", err)
+		}
+	}
+}
+
 // A host that accepts connections and says nothing is waited for as long as
 // the caller likes.
 func TestDialEndsWithContext(t *testing.T) {

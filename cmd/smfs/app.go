@@ -98,6 +98,15 @@ func (a *app) withJSON(c *cobra.Command) *cobra.Command {
 	return c
 }
 
+// noArgs refuses arguments of a command that has none. cobra's own check takes
+// them for misspelt commands.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no argument, and %q was given", c.CommandPath(), args[0])
+	}
+	return nil
+}
+
 // directories completes arguments with directories.
 func directories(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveFilterDirs

@@ -8,12 +8,16 @@ import (
 func (a *app) conflictsCommand() *cobra.Command {
 	return a.withJSON(&cobra.Command{
 		Use:   "conflicts",
-		Short: "List the versions that a merge put aside",
-		Long: `List the files that were changed on two machines at once: the copy that was put
-aside, and the file it belongs to. Nothing is lost: both versions are files. Keep
-the one you want and delete the other.`,
+		Short: "List what was changed on two machines at once",
+		Long: `List the files that were changed on two machines at once. Nothing is lost.
+
+  content   both changed what is in the file. Both versions are files: the copy
+            that was put aside, and the file it conflicts with. Keep the one you
+            want and delete the other.
+  name      both renamed the file. There is one file, at PATH; the other name is
+            the one it did not get. Delete neither.`,
 		Example: `  smfs conflicts`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withEngine(cmd.Context(), nil, func(_ *mirror, c *control.Client) error {
 				list, err := c.Conflicts(cmd.Context())
@@ -27,9 +31,9 @@ the one you want and delete the other.`,
 					a.warn("no conflicts")
 					return nil
 				}
-				rows := [][]string{{"PUT ASIDE", "CONFLICTS WITH", "MODIFIED", "RESOURCE"}}
+				rows := [][]string{{"PATH", "CONFLICTS WITH", "ABOUT", "TIME", "RESOURCE"}}
 				for _, f := range list {
-					rows = append(rows, []string{f.Path, orDash(f.Of), when(f.Time), f.Resource})
+					rows = append(rows, []string{f.Path, orDash(f.Of), f.Kind, when(f.Time), f.Resource})
 				}
 				return a.table(rows)
 			})

@@ -41,6 +41,9 @@ there only gets what it lacks.`,
 
 // initMirror makes dir a mirror and says so.
 func (a *app) initMirror(dir, name string) error {
+	if err := a.checkHome(dir); err != nil {
+		return err
+	}
 	if socket, err := mountedSocket(dir); err != nil {
 		return err
 	} else if socket != "" {
@@ -85,6 +88,11 @@ func (a *app) createMirror(dir, name string) (*node.Node, bool, error) {
 	n, created, err := node.Create(filepath.Join(dir, node.StateDir), o)
 	if errors.Is(err, node.ErrName) {
 		err = backend.WithHint(err, "--name NAME sets another one")
+	}
+	if err != nil { // another process may have mounted it since: a mount hides the key
+		if socket, merr := mountedSocket(dir); merr == nil && socket != "" {
+			err = mountedError(&mirror{base: dir})
+		}
 	}
 	return n, created, err
 }

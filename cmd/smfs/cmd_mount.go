@@ -141,9 +141,9 @@ func (a *app) mountDir(args []string) (string, error) {
 	return m.base, nil
 }
 
-// checkHome refuses to mount over the user's home directory or one above it:
-// sshd could no longer read authorized_keys, nor a shell its profile, when the
-// daemon does not run.
+// checkHome refuses a mirror at the user's home directory or one above it:
+// with a mount over it, sshd could not read authorized_keys, nor a shell its
+// profile, when the daemon does not run.
 func (a *app) checkHome(dir string) error {
 	home := a.env("HOME")
 	if home == "" {
@@ -153,6 +153,6 @@ func (a *app) checkHome(dir string) error {
 	if !covers && !sameDir(dir, home) {
 		return nil
 	}
-	return backend.WithHint(fmt.Errorf("mount over %s, the home directory or one above it: %w", dir, backend.ErrRefused),
+	return backend.WithHint(fmt.Errorf("a mirror at %s, the home directory or one above it: %w", dir, backend.ErrRefused),
 		"choose a directory in it: `smfs mount "+filepath.Join(home, "mirror")+"`")
 }

@@ -91,7 +91,7 @@ func (a *app) peerListCommand() *cobra.Command {
 		Aliases: []string{"ls"},
 		Short:   "List the peers and their states",
 		Example: `  smfs peer list`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withEngine(cmd.Context(), nil, func(_ *mirror, c *control.Client) error {
 				peers, err := c.Peers(cmd.Context())

@@ -18,11 +18,14 @@ func (a *app) restoreCommand() *cobra.Command {
 		Use:   "restore PATH",
 		Short: "Bring back an earlier version of a file or directory",
 		Long: `Bring back an earlier version of PATH: the newest one that differs from what is
-there, or the one of --at. What is there now stays in history. With --to FILE
-the version is written there instead, for a file only; "-" is standard output.
+there, or the one of --at. What one program removed or added in one go, as by
+rm -r, is one change: the state before it comes back. Files in a directory that
+the version did not have are removed from it. What is there now stays in
+history. With --to FILE the version is written there instead, for a file only;
+"-" is standard output.
 
 --at takes a commit id or its beginning, a time (2026-05-01, "2026-05-01 14:00",
-RFC 3339), or how long ago (90m, 36h).`,
+RFC 3339, yesterday), or how long ago (90m, 36h, 3d).`,
 		Example: `  smfs restore report.txt
   smfs restore report.txt --at 2h
   smfs restore report.txt --at 3fb2c1 --to /tmp/old.txt`,
@@ -64,7 +67,11 @@ func (a *app) restore(ctx context.Context, c *control.Client, o backend.RestoreO
 	if a.json {
 		return a.printJSON(out)
 	}
-	a.say("restored %d from %s", out.Files, short(out.Commit))
+	if out.Removed > 0 {
+		a.say("restored %d and removed %d as of %s", out.Files, out.Removed, short(out.Commit))
+	} else {
+		a.say("restored %d from %s", out.Files, short(out.Commit))
+	}
 	return nil
 }
 

@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 
+	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/control"
+	"github.com/silvermirror/smfs/backend/peer"
 	"github.com/spf13/cobra"
 )
 
@@ -37,7 +41,7 @@ mirror at DIR may be mounted or not.`,
 
 // serveStdio joins standard input and output with a session of the engine. It
 // returns when the engine has ended the session, which it does after the end
-// of the input.
+// of the input, and fails if that did not come from a peer.
 func (a *app) serveStdio(ctx context.Context, c *control.Client) error {
 	session, err := c.Session(ctx)
 	if err != nil {
@@ -48,8 +52,9 @@ func (a *app) serveStdio(ctx context.Context, c *control.Client) error {
 	defer stop()
 	// Not waited for: a read of standard input cannot be cancelled, and when
 	// the session has ended the process does, too.
+	said := &beginning{}
 	go func() {
-		_, err := io.Copy(session, a.stdin)
+		_, err := io.Copy(session, io.TeeReader(a.stdin, said))
 		if err != nil || session.CloseWrite() != nil {
 			session.Close()
 		}
@@ -57,5 +62,29 @@ func (a *app) serveStdio(ctx context.Context, c *control.Client) error {
 	if _, err := io.Copy(a.stdout, session); err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
+	if err := peer.CheckGreeting(said.bytes()); err != nil {
+		return backend.WithHint(fmt.Errorf("serve standard input: %w", err),
+			"a peer's ssh starts this; `smfs peer add` on the other machine makes one")
+	}
 	return nil
+}
+
+// beginning keeps the first bytes of what is written to it: enough for a
+// peer's greeting.
+type beginning struct {
+	mu   sync.Mutex
+	kept []byte
+}
+
+func (b *beginning) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept = append(b.kept, p[:min(len(p), peer.GreetingSize-len(b.kept))]...)
+	return len(p), nil
+}
+
+func (b *beginning) bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.kept)
 }

@@ -32,7 +32,7 @@ func (a *app) statusCommand() *cobra.Command {
 peer is. It waits for nothing.`,
 		Example: `  smfs status
   smfs status --json | jq '.resources[].pending'`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withEngine(cmd.Context(), nil, func(m *mirror, c *control.Client) error {
 				s, err := c.Status(cmd.Context())
@@ -64,11 +64,25 @@ func (a *app) printStatus(m *mirror, s *backend.Status) error {
 	for _, r := range s.Resources {
 		a.printNotes(r)
 	}
+	a.printOutside(s.Outside)
 	if len(s.Peers) == 0 {
 		return nil
 	}
 	a.say("")
 	return a.printPeers(s.Peers)
+}
+
+// outsideNames is how many names outside of all resources are printed.
+const outsideNames = 5
+
+func (a *app) printOutside(paths []string) {
+	for i, p := range paths {
+		if i == outsideNames {
+			a.say("and %d more stay on this machine", len(paths)-i)
+			return
+		}
+		a.say("in no resource, stays on this machine: %s", clean(p))
+	}
 }
 
 // printNotes prints what a person should know about a resource.

@@ -82,7 +82,7 @@ func (a *app) tagOptions(m *mirror, args, named []string) (backend.TagOptions, e
 		}
 	}
 	if len(o.Paths) == 0 {
-		return o, backend.WithHint(fmt.Errorf("%s: no such path: %w", strings.Join(args, ", "), backend.ErrNotFound),
+		return o, backend.WithHint(fmt.Errorf("no path given: %s %w", strings.Join(args, ", "), backend.ErrNotFound),
 			"name at least one existing file")
 	}
 	if len(o.Tags) == 0 {

@@ -18,10 +18,12 @@ func (a *app) umountCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "umount [DIR]",
 		Aliases: []string{"unmount"},
-		Short:   "Commit what is journaled, unmount and end the daemon",
-		Long: `Commit what is journaled, unmount the mirror at DIR and end its daemon; the
+		Short:   "Unmount, commit what is journaled and end the daemon",
+		Long: `Unmount the mirror at DIR, commit what is journaled and end its daemon; the
 plain files stay at their paths. It returns when another process may have the
-mirror. Without a mount it ends an engine that runs in the background.`,
+mirror, and fails, naming it, if something could not be committed: that stays
+journaled for the next mount. Without a mount it ends an engine that runs in the
+background.`,
 		Example: `  smfs umount ~/mirror
   smfs umount --lazy ~/mirror               although files in it are open`,
 		Args:              cobra.MaximumNArgs(1),
@@ -72,10 +74,23 @@ func (a *app) endEngine(ctx context.Context, m *mirror, lazy bool) (mounted bool
 	if lazy && mounted {
 		return true, a.detach(ctx, m, c)
 	}
-	if err := c.Shutdown(ctx, control.ShutdownOptions{}); err != nil && !control.Unavailable(err) {
-		return mounted, err
+	end, err := c.Shutdown(ctx, control.ShutdownOptions{})
+	return mounted, hasEnded(ctx, m, end, err)
+}
+
+// hasEnded waits, after a Shutdown, until the engine has ended. It fails with
+// what the engine could not commit.
+func hasEnded(ctx context.Context, m *mirror, end control.Ended, err error) error {
+	if err != nil && !control.Unavailable(err) {
+		return err
 	}
-	return mounted, awaitEnd(ctx, m)
+	if err := awaitEnd(ctx, m); err != nil {
+		return err
+	}
+	if end.Uncommitted != nil {
+		return fmt.Errorf("the engine of %s has ended, but not all is committed: %w", m.base, end.Uncommitted)
+	}
+	return nil
 }
 
 // lazyTime is how long an umount --lazy waits for the daemon to end, once the
@@ -86,17 +101,17 @@ const lazyTime = time.Second
 // serves those until the last is closed; that is not waited for.
 func (a *app) detach(ctx context.Context, m *mirror, c *control.Client) error {
 	ended := make(chan error, 1) // the engine commits and ends even when we have left
-	go func() { ended <- c.Shutdown(ctx, control.ShutdownOptions{Lazy: true}) }()
+	go func() {
+		end, err := c.Shutdown(ctx, control.ShutdownOptions{Lazy: true})
+		ended <- hasEnded(ctx, m, end, err)
+	}()
 	tick := time.NewTicker(connectPoll)
 	defer tick.Stop()
 	var left <-chan time.Time // runs from the detachment on
 	for {
 		select {
 		case err := <-ended:
-			if err != nil && !control.Unavailable(err) {
-				return err
-			}
-			return awaitEnd(ctx, m)
+			return err
 		case <-left:
 			a.warn("detached; daemon %d ends when the last file it serves is closed", c.Hello().PID)
 			return nil

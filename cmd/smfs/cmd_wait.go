@@ -19,7 +19,7 @@ git (--committed, the default), or is on every peer that can be reached
 (--mirrored). With no peer in reach --mirrored fails. For scripts, instead of
 sleeping.`,
 		Example: `  make report && smfs wait --mirrored --timeout 1m`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if committed && o.Mirrored {
 				return usagef("--committed and --mirrored: choose one")

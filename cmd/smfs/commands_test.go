@@ -20,6 +20,7 @@ func TestStatus(t *testing.T) {
 		LastStart: backend.StartStatus{Clean: true, Replayed: 3},
 		Resources: []backend.ResourceStatus{{Name: "docs", Head: strings.Repeat("a", 40), Files: 2, StoreBytes: 2048,
 			Waiting: []string{"evil\x1b[2J\n"}, Problem: "disk full"}},
+		Outside: []string{"a", "b", "c", "d", "e", "f", "g"},
 		Peers: []backend.PeerStatus{{Name: "nas", State: "unreachable", URL: "ssh://nas/m", Error: "no route",
 			Resources: []backend.PeerResourceStatus{{Name: "docs", Behind: 4}}}},
 	}
@@ -30,6 +31,7 @@ func TestStatus(t *testing.T) {
 	for _, want := range []string{
 		"(mounted, daemon 7)", "node    laptop, key SHA256:x", "after a clean end; 0 files scanned, 3 journal",
 		"docs      2      0        0          2.0 KiB  aaaaaaaaaaaa\n", "docs: disk full\n", `closed: evil\x1b[2J\n`,
+		"in no resource, stays on this machine: e\nand 2 more stay on this machine\n",
 		"nas   unreachable  docs: 4  ssh://nas/m\n", "nas: no route\n",
 	} {
 		if !strings.Contains(f.stdout.String(), want) {
@@ -112,6 +114,22 @@ func TestTagSortsArguments(t *testing.T) {
 	f.cwd = docs
 	if code := f.run("untag", "a.txt", "t"); code != exitOK || !f.api.tagged.Remove {
 		t.Errorf("untag: exit %d, %+v", code, f.api.tagged)
+	}
+}
+
+func TestPathsThatAreNone(t *testing.T) {
+	f := newFixture(t)
+	f.serve(true)
+	for _, c := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"log", "/etc/passwd"}, "smfs: /etc/passwd: not found in the mirror " + f.base + "\nhint: it is outside"},
+		{[]string{"tag", "work"}, "smfs: no path given: work not found\n"},
+	} {
+		if code := f.run(c.args...); code != exitNotFound || !strings.HasPrefix(f.stderr.String(), c.says) {
+			t.Errorf("%q: exit %d: %s", c.args, code, &f.stderr)
+		}
 	}
 }
 
@@ -219,8 +237,13 @@ func TestConflicts(t *testing.T) {
 	if code := f.run("conflicts"); code != exitOK || f.stdout.Len() != 0 {
 		t.Errorf("exit %d: %s", code, &f.stdout)
 	}
-	f.api.conflicts = []backend.Conflict{{Resource: "docs", Path: "a~1.txt", Of: "a.txt", Time: time.Unix(0, 0)}}
-	if f.run("conflicts"); !strings.Contains(f.stdout.String(), "a~1.txt    a.txt           "+when(time.Unix(0, 0))+"  docs\n") {
+	f.api.conflicts = []backend.Conflict{
+		{Resource: "docs", Kind: backend.ContentConflict, Path: "a~1.txt", Of: "a.txt", Time: time.Unix(0, 0)},
+		{Resource: "docs", Kind: backend.NameConflict, Path: "b2", Of: "b1", Time: time.Unix(0, 0)},
+	}
+	at := when(time.Unix(0, 0))
+	want := "a~1.txt  a.txt           content  " + at + "  docs\nb2       b1              name     " + at + "  docs\n"
+	if f.run("conflicts"); !strings.Contains(f.stdout.String(), want) {
 		t.Errorf("got\n%s", &f.stdout)
 	}
 }

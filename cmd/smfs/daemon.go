@@ -55,13 +55,23 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	return lock.Release()
 }
 
-// takeLock takes the mirror; for a mount, from an engine without one.
+// takeLock takes the mirror; for a mount, from an engine without one. Who was
+// faster at that has a mount of its own soon, or ends.
 func (d *daemon) takeLock(ctx context.Context, state string) (*node.Lock, error) {
-	if d.mount != nil {
-		if err := d.app.handOver(ctx, d.mirror); err != nil {
-			return nil, err
+	for {
+		if d.mount != nil {
+			if err := d.app.handOver(ctx, d.mirror); err != nil {
+				return nil, err
+			}
+		}
+		lock, err := takeAtOnce(ctx, state)
+		if d.mount == nil || !errors.Is(err, node.ErrLocked) || ctx.Err() != nil {
+			return lock, err
 		}
 	}
+}
+
+func takeAtOnce(ctx context.Context, state string) (*node.Lock, error) {
 	ctx, cancel := context.WithTimeout(ctx, lockTime)
 	defer cancel()
 	return node.Take(ctx, state)
@@ -105,7 +115,7 @@ func (a *app) handOver(ctx context.Context, m *mirror) error {
 		if err != nil {
 			return err
 		}
-		err = c.Shutdown(ctx, control.ShutdownOptions{Handover: true})
+		_, err = c.Shutdown(ctx, control.ShutdownOptions{Handover: true}) // what it leaves is this one's to commit
 		c.Close()
 		if err != nil && !control.Unavailable(err) {
 			return err

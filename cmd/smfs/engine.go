@@ -104,7 +104,7 @@ func (e *engine) mountAt(o engineOptions) error {
 	return nil
 }
 
-// Stop unmounts, and commits what is journaled. A mount in use is
+// Stop unmounts. A mount in use is
 // backend.ErrBusy, and all goes on, unless lazy detaches it.
 func (e *engine) Stop(_ context.Context, lazy bool) error {
 	if e.mount == nil {

@@ -94,6 +94,8 @@ type fixture struct {
 	runtime string // where sockets are made
 	inUse   <-chan struct{}
 
+	uncommitted error // at the engine's end
+
 	stdin          io.Reader
 	stdout, stderr bytes.Buffer
 }
@@ -151,7 +153,7 @@ func (f *fixture) serveLater(mounted bool) (ended <-chan struct{}, announce func
 	if mounted {
 		d.mount = &mountOptions{}
 	}
-	s := &served{daemon: d, engine: &fakeEngine{f.api, f.inUse}}
+	s := &served{daemon: d, engine: &fakeEngine{f.api, f.inUse, f.uncommitted}}
 	go func() {
 		defer close(done)
 		if err := s.run(ctx, listenOptions{l, "id"}); err != nil {
@@ -176,14 +178,17 @@ func (f *fixture) serveLater(mounted bool) (ended <-chan struct{}, announce func
 type fakeEngine struct {
 	backend.API
 	inUse <-chan struct{} // a file is open until it is closed; nil: none
+
+	uncommitted error
 }
 
 func (e *fakeEngine) Session(_ context.Context, stream io.ReadWriteCloser) error {
 	_, err := io.Copy(stream, stream)
 	return err
 }
-func (e *fakeEngine) Busy() bool            { return false }
-func (e *fakeEngine) Done() <-chan struct{} { return nil }
+func (e *fakeEngine) Busy() bool                   { return false }
+func (e *fakeEngine) Done() <-chan struct{}        { return nil }
+func (e *fakeEngine) Settle(context.Context) error { return e.uncommitted }
 
 // Stop waits, if lazy, for the end of the use, as an engine does.
 func (e *fakeEngine) Stop(ctx context.Context, lazy bool) error {

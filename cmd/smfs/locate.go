@@ -155,12 +155,16 @@ func (a *app) withConfig(m *mirror) (*mirror, error) {
 
 // isMirror reports whether dir is mounted, or has a state directory: one with a
 // config file or a node in it. Behind the mount of a dead daemon it fails with
-// errStale.
+// errStale. A state directory that may not be looked into is an error: whose
+// mirror that is shows only to those who may.
 func isMirror(dir string) (bool, error) {
 	for _, name := range []string{node.ConfigName, "node.json"} {
 		info, err := os.Lstat(dir + "/" + node.StateDir + "/" + name)
 		if stale(err) {
 			return false, fmt.Errorf("%s: %w", dir, errStale)
+		}
+		if errors.Is(err, os.ErrPermission) {
+			return false, backend.WithHint(fmt.Errorf("look for a mirror at %s: %w", dir, err), "it is another user's")
 		}
 		if err == nil && info.Mode().IsRegular() {
 			return true, nil

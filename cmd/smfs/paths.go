@@ -12,9 +12,6 @@ import (
 	"github.com/silvermirror/smfs/backend/node"
 )
 
-// errOutside says that a path is not in the mirror.
-var errOutside = fmt.Errorf("outside of the mirror: %w", backend.ErrNotFound)
-
 // abs makes an argument absolute, by its letters alone: no symbolic link is
 // followed.
 func (a *app) abs(arg string) (string, error) {
@@ -42,8 +39,8 @@ func (a *app) rel(base, arg string) (string, error) {
 	r, ok := below(base, path)
 	if !ok {
 		if r, ok = belowSame(base, path); !ok {
-			return "", backend.WithHint(fmt.Errorf("%s: %w %s", arg, errOutside, base),
-				"give a path in the mirror, or name another mirror with -C DIR")
+			return "", backend.WithHint(fmt.Errorf("%s: %w in the mirror %s", arg, backend.ErrNotFound, base),
+				"it is outside; give a path in the mirror, or name another mirror with -C DIR")
 		}
 	}
 	if r == node.StateDir || strings.HasPrefix(r, node.StateDir+"/") {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,15 +10,27 @@ import (
 
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/control"
+	"github.com/silvermirror/smfs/backend/peer"
 )
 
 func TestServeStdio(t *testing.T) {
 	f := newFixture(t)
 	f.serve(false)
 	f.cwd = "/"
-	f.stdin = strings.NewReader("\x00raw\xff")
-	if code := f.run("serve", "--stdio", f.base); code != exitOK || f.stdout.String() != "\x00raw\xff" {
+	said := fmt.Sprintf("smfs-peer/%d\n\x00raw\xff", peer.Protocol)
+	f.stdin = strings.NewReader(said)
+	if code := f.run("serve", "--stdio", f.base); code != exitOK || f.stdout.String() != said {
 		t.Errorf("exit %d: %q, %s", code, &f.stdout, &f.stderr)
+	}
+	for said, want := range map[string]string{
+		"":                       "ended without a word",
+		"GET / HTTP/1.1\r\n\r\n": `is not smfs: it said "GET / HTTP/1.1"`,
+		"smfs-peer/9999\n":       "speaks protocol 9999",
+	} {
+		f.stdin = strings.NewReader(said)
+		if code := f.run("serve", "--stdio", f.base); code != exitFailure || !strings.Contains(f.stderr.String(), want) {
+			t.Errorf("%q: exit %d: %s", said, code, &f.stderr)
+		}
 	}
 }
 
@@ -72,6 +85,20 @@ func TestUmount(t *testing.T) {
 	<-ended
 	if wd, err := os.Getwd(); err != nil || wd != "/" {
 		t.Errorf("umount keeps the mount busy from %s, %v", wd, err)
+	}
+}
+
+func TestUmountTellsWhatIsNotCommitted(t *testing.T) {
+	for _, flags := range [][]string{nil, {"--lazy"}} {
+		f := newFixture(t)
+		t.Chdir(f.base)
+		f.uncommitted = backend.WithHint(fmt.Errorf("docs/a cannot be read: %w", backend.ErrDamaged), "chmod it")
+		ended := f.serve(true)
+		code := f.run(append([]string{"umount", f.base}, flags...)...)
+		<-ended
+		if code != exitDamaged || !strings.Contains(f.stderr.String(), "not all is committed: docs/a cannot be read: damaged\nhint: chmod it\n") {
+			t.Errorf("umount %q: exit %d: %s", flags, code, &f.stderr)
+		}
 	}
 }
 

@@ -17,9 +17,11 @@ type mirrorEngine interface {
 	backend.API
 	// Session speaks a peer's protocol over stream until it ends.
 	Session(ctx context.Context, stream io.ReadWriteCloser) error
-	// Stop unmounts and commits what is journaled. A mount in use is
-	// backend.ErrBusy, and all goes on, unless lazy detaches it.
+	// Stop unmounts. A mount in use is backend.ErrBusy, and all goes on, unless
+	// lazy detaches it.
 	Stop(ctx context.Context, lazy bool) error
+	// Settle commits what is journaled, and fails by name with what cannot be.
+	Settle(ctx context.Context) error
 	// Busy keeps an engine without a mount from ending as idle.
 	Busy() bool
 	// Done is closed when the mount has ended, by whomever.
@@ -85,18 +87,20 @@ func (s *served) hello(mirrorID string) control.Hello {
 }
 
 // shutdown is a client's request to end.
-func (s *served) shutdown(ctx context.Context, o control.ShutdownOptions) error {
+func (s *served) shutdown(ctx context.Context, o control.ShutdownOptions) (control.Ended, error) {
 	if o.Handover && s.daemon.mount != nil {
-		return mountedError(s.daemon.mirror)
+		return control.Ended{}, mountedError(s.daemon.mirror)
 	}
 	if o.Lazy { // its client does not stay until the last file is closed
 		ctx = context.WithoutCancel(ctx)
 	}
 	if err := s.engine.Stop(ctx, o.Lazy); err != nil {
-		return backend.WithHint(err, stopHint(err))
+		return control.Ended{}, backend.WithHint(err, stopHint(err))
 	}
 	s.stopped.Store(true)
-	return nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	defer cancel()
+	return control.Ended{Uncommitted: s.engine.Settle(ctx)}, nil
 }
 
 // stopHint keeps the engine's hint, or points to --lazy.

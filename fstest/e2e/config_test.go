@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/silvermirror/smfs/fstest"
 	"github.com/silvermirror/smfs/fstest/sshd"
@@ -216,4 +217,45 @@ func TestConfigElsewhere(t *testing.T) {
 	m.Umount()
 	m.Mount() // it remembers where its config is
 	has("docs/one", "1")(t, m, "")
+}
+
+// TestOutsideOfResources names in the status what no resource has.
+func TestOutsideOfResources(t *testing.T) {
+	t.Parallel()
+	m := fstest.NewMirror(t, fstest.Program{Path: fstest.Build(t)}, "M")
+	configured(t, m, "[docs]", "[pictures]", "directory = media/pictures")
+	m.Mount()
+	check(t, put(m, "docs/one", "1"))
+	check(t, put(m, "media/pictures/two", "2"))
+	if s := m.Status(); len(s.Outside) > 0 {
+		t.Errorf("outside: %q", s.Outside)
+	}
+	check(t, put(m, "file", "x"))
+	check(t, os.Mkdir(m.Path("dir"), 0o755))
+	check(t, put(m, "dir/below", "x"))
+	check(t, put(m, "media/beside", "x"))
+	if got := strings.Join(m.Status().Outside, " "); got != "dir file media/beside" {
+		t.Errorf("outside: %q", got)
+	}
+	contains(t, m.Run("status"), "in no resource, stays on this machine: media/beside")
+}
+
+// TestLogOfSeveralResources is one list, newest first.
+func TestLogOfSeveralResources(t *testing.T) {
+	t.Parallel()
+	m := fstest.NewMirror(t, fstest.Program{Path: fstest.Build(t)}, "M")
+	configured(t, m, "[a]", "[b]")
+	m.Mount()
+	for _, path := range []string{"a/one", "b/two", "a/three", "b/four"} {
+		check(t, put(m, path, path))
+		m.Run("wait")
+		time.Sleep(1100 * time.Millisecond) // commits have whole seconds
+	}
+	var got []string
+	for line := range strings.Lines(m.Run("log", "-n", "3")) {
+		got = append(got, strings.Fields(line[strings.Index(line, ": add ")+6:])[0])
+	}
+	if strings.Join(got, " ") != "four three two" {
+		t.Errorf("log: %v", got)
+	}
 }

@@ -99,7 +99,7 @@ func TestUnreachablePeerIsAdded(t *testing.T) {
 	a, b, host := pairOf(t)
 	host.Down()
 	out := a.Run(addArgs(a, b, host.URL(b.Dir))...)
-	contains(t, out, "cannot be reached", "added b")
+	contains(t, out, "cannot be reached now: connect to "+host.URL(b.Dir)+": host is not reachable: dial", "added b")
 	list := peers(t, a)
 	if len(list) != 1 || list[0].State != "unreachable" || list[0].Error == "" {
 		t.Fatalf("peers: %+v", list)

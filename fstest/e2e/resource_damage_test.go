@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -107,7 +108,7 @@ func TestDamagedStore(t *testing.T) {
 
 			check(t, put(m, "docs/two", "written while the store was damaged"))
 			refused(t, m, []string{"wait", "--committed"}, "docs", "damaged")
-			m.Umount()
+			exitsWith(t, m, exitDamaged, "docs: damaged", "umount", m.Dir)
 			mended(t, m, store, kept)
 		})
 	}
@@ -135,6 +136,8 @@ func TestAllStoresDamaged(t *testing.T) {
 		damages[0].do(t, m.Path(".silvermirror/store/"+name+".git"))
 	}
 	refused(t, m, []string{"mount", m.Dir}, "docs", "pictures", "damaged", "refs/heads/main", "hint:")
+	check(t, os.WriteFile(m.Path(".silvermirror/store/docs.git/smfs"), []byte("{"), 0o600))
+	refused(t, m, []string{"mount", m.Dir}, m.Path(".silvermirror/store/docs.git"))
 	if code := exit(t, m, "mount", m.Dir); code != 11 {
 		t.Errorf("exit code %d", code)
 	}
@@ -177,6 +180,35 @@ func TestDamagedHistory(t *testing.T) {
 	has("one", "second version\n")(t, m, "")
 	check(t, put(m, "three", "3"))
 	m.Run("wait", "--committed")
+}
+
+// TestDamagedTree has the tree of the head damaged: nothing is committed any
+// more, which wait and umount tell, with the way out; and that leads out.
+func TestDamagedTree(t *testing.T) {
+	t.Parallel()
+	m := fstest.NewMirror(t, fstest.Program{Path: fstest.Build(t)}, "M")
+	m.Mount()
+	check(t, put(m, "one", "1"))
+	check(t, put(m, "two", "2"))
+	m.Run("wait")
+	m.Umount()
+	damageObject(t, m, m.Git("rev-parse", "main^{tree}"))
+	m.Mount()
+	check(t, put(m, "three", "3"))
+	store, index := ".silvermirror/store/mirror.git", ".silvermirror/index/mirror"
+	hint := "umount, move " + store + " and " + index + " away, mount"
+	exitsWith(t, m, exitDamaged, hint, "wait")
+	contains(t, m.Status().Resources[0].Problem, "damaged", hint)
+	exitsWith(t, m, exitDamaged, hint, "umount", m.Dir)
+
+	for _, name := range []string{store, index} {
+		check(t, os.Rename(m.Path(name), filepath.Join(t.TempDir(), "away")))
+	}
+	m.Mount()
+	m.Run("wait")
+	check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
+	has("one", "1")(t, m, "")
+	m.Umount()
 }
 
 // damageObject flips a byte in the middle of a packed object.

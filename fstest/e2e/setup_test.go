@@ -20,9 +20,11 @@ import (
 
 // Exit codes that scripts rely on.
 const (
+	exitFailure    = 1
 	exitMounted    = 5
 	exitNotMounted = 6
 	exitBusy       = 10
+	exitDamaged    = 11
 )
 
 // exitsWith runs the program and checks its exit code and that it says a word.
@@ -78,6 +80,35 @@ func TestSetUp(t *testing.T) {
 	}
 }
 
+// TestMountsRace: of those who mount one mirror at once one does, and the others
+// are told that it is mounted.
+func TestMountsRace(t *testing.T) {
+	for range 5 {
+		m := newMirror(t)
+		codes := make(chan int)
+		const racers = 6
+		for range racers {
+			go func() {
+				_, err := m.Try("mount", m.Dir)
+				var exit *exec.ExitError
+				if errors.As(err, &exit) {
+					codes <- exit.ExitCode()
+					return
+				}
+				codes <- 0
+			}()
+		}
+		got := map[int]int{}
+		for range racers {
+			got[<-codes]++
+		}
+		if got[0] != 1 || got[exitMounted] != racers-1 {
+			t.Errorf("exit codes, with how often: %v", got)
+		}
+		m.Umount()
+	}
+}
+
 // TestUmountBusy names who keeps a mount busy; --lazy takes it down anyway.
 func TestUmountBusy(t *testing.T) {
 	m := newMirror(t)
@@ -126,6 +157,7 @@ func TestEngineInBackground(t *testing.T) {
 	if before.Mounted || before.PID == 0 {
 		t.Errorf("status: %+v", before)
 	}
+	exitsWith(t, m, exitFailure, "ended without a word", "serve", "--stdio", m.Dir)
 	idle, err := unix.PidfdOpen(before.PID, 0)
 	check(t, err)
 	defer unix.Close(idle)

@@ -76,6 +76,13 @@ func TestTagView(t *testing.T) {
 	lists(t, m, "@tags", "later", "urgent", "work")
 	lists(t, m, "@tags/work", "photo.jpg", "report.txt")
 	lists(t, m, "@tags/work,urgent", "report.txt")
+	lists(t, m, "@tags/work,!none", "photo.jpg", "report.txt")
+	m.Run("tag", m.Path("untagged"), "alone")
+	lists(t, m, "@tags/work,alone") // both tags are there, no file has them
+	m.Run("untag", m.Path("untagged"), "alone")
+	for _, name := range []string{"none", "work,none", "none,work", "work,alone"} {
+		absent(t, m.Path("@tags/"+name))
+	}
 	if got := tagsOf(t, m, "d/report.txt"); !slices.Equal(got, []string{"later", "urgent", "work"}) {
 		t.Errorf("tags: %q", got)
 	}

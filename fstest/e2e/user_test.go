@@ -124,3 +124,40 @@ func TestUnreadableIsNotDeleted(t *testing.T) {
 		t.Errorf("the head had\n%s\nand has\n%s", was, is)
 	}
 }
+
+// TestUnreadableIsNamed: a file that the daemon may not read is named by what
+// would have it committed, and is not waited for.
+func TestUnreadableIsNamed(t *testing.T) {
+	if !asUser(t) {
+		return
+	}
+	m := userMirror(t)
+	m.Mount()
+	write(t, m.Path("sealed"), "text")
+	check(t, os.Chmod(m.Path("sealed"), 0o000))
+	exitsWith(t, m, exitFailure, `sealed: open "sealed": permission denied`, "wait", "--timeout", "1m")
+	exitsWith(t, m, exitFailure, `sealed: open "sealed": permission denied`, "umount", m.Dir)
+	exitsWith(t, m, exitNotMounted, "not mounted", "umount", m.Dir)
+	log, err := os.ReadFile(m.Path(".silvermirror/smfs.log"))
+	check(t, err)
+	if n := strings.Count(string(log), "path=sealed"); n != 1 {
+		t.Errorf("the log names it %d times", n)
+	}
+
+	m.Mount() // it has stayed journaled
+	check(t, os.Chmod(m.Path("sealed"), 0o600))
+	m.Run("wait")
+	m.Umount()
+	check(t, sameAsHead(m, nil))
+}
+
+// TestSealedMirror: a mirror that may not be looked into is not taken for none.
+func TestSealedMirror(t *testing.T) {
+	if !asUser(t) {
+		return
+	}
+	m := userMirror(t)
+	check(t, os.Chmod(m.Path(".silvermirror"), 0o000))
+	exitsWith(t, m, exitFailure, "permission denied\nhint: it is another user's", "status")
+	check(t, os.Chmod(m.Path(".silvermirror"), 0o700))
+}

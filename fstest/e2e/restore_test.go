@@ -1,0 +1,69 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestRestoreRemovedDirectory: what rm -r takes several commits for comes back
+// as it was before the first of them.
+func TestRestoreRemovedDirectory(t *testing.T) {
+	m := newMirror(t)
+	m.Mount()
+	write(t, m.Path("a.txt"), "linked")
+	check(t, os.MkdirAll(m.Path("d/empty"), 0o755))
+	check(t, os.Symlink("../a.txt", m.Path("d/link")))
+	check(t, os.Link(m.Path("a.txt"), m.Path("d/hard")))
+	for i := range 3 {
+		write(t, m.Path(fmt.Sprint("d/", i)), fmt.Sprint("file ", i))
+	}
+	m.Run("wait")
+	before := m.Git("ls-tree", "-r", "main:d", "0", "1", "2", "hard", "link", "empty")
+
+	// One rm that pauses, as one does that has much to remove.
+	rm := exec.Command("rm", "-ri", m.Path("d"))
+	answers, err := rm.StdinPipe()
+	check(t, err)
+	check(t, rm.Start())
+	for range 10 {
+		time.Sleep(150 * time.Millisecond) // a commit of its own for each
+		fmt.Fprintln(answers, "y")
+	}
+	check(t, rm.Wait())
+	m.Run("wait")
+	if n := strings.Count(m.Run("log", m.Path("d")), "(rm)"); n < 3 {
+		t.Fatalf("rm has made %d commits, too few for the test", n)
+	}
+
+	out := m.Run("restore", m.Path("d"))
+	if !strings.HasPrefix(out, "restored 5 from ") {
+		t.Errorf("restore says %q", out)
+	}
+	if after := m.Git("ls-tree", "-r", "main:d", "0", "1", "2", "hard", "link", "empty"); after != before {
+		t.Errorf("d was\n%s\nand is\n%s", before, after)
+	}
+	_, err = os.Stat(m.Path("d/empty"))
+	check(t, errors.Join(err, sameAsHead(m, nil)))
+}
+
+// TestRestoreTellsWhatItRemoves: files that the old version did not have go.
+func TestRestoreTellsWhatItRemoves(t *testing.T) {
+	m := newMirror(t)
+	m.Mount()
+	check(t, os.MkdirAll(m.Path("d/sub"), 0o755))
+	write(t, m.Path("d/old"), "text")
+	m.Run("wait")
+	head := m.Head()
+	write(t, m.Path("d/sub/new"), "text")
+	check(t, os.Remove(m.Path("d/old")))
+	m.Run("wait")
+	if out := m.Run("restore", m.Path("d"), "--at", head); !strings.HasPrefix(out, "restored 1 and removed 1 as of ") {
+		t.Errorf("restore says %q", out)
+	}
+	check(t, sameAsHead(m, nil))
+}
