@@ -135,7 +135,7 @@ func newID() (string, error) {
 
 // openTree opens the backing directory by fd, and marks a new one.
 func (r *resource) openTree(base int) error {
-	empty := r.store.Head().IsZero()
+	empty := r.store.Head().IsZero() && r.store.PackCount() == 0
 	if err := r.openDirectory(base, empty); err != nil {
 		return err
 	}
@@ -217,6 +217,9 @@ func (r *resource) openIndex(file string) error {
 		return err
 	}
 	r.index = ix
+	if err := r.findHead(); err != nil {
+		return err
+	}
 	if err := r.finishCommit(); err != nil {
 		return err
 	}
