@@ -25,9 +25,10 @@
 //   - observe.go looks at the marked names until it has a consistent picture,
 //     identity.go says which file is which, commit.go writes the commit
 //   - ingest.go believes nothing of what a peer sends, integrate.go adopts or
-//     merges, apply.go changes the disk by compare-and-swap, waiting.go knows
+//     merges, fork.go gives way to a peer that knows what an old copy of this
+//     mirror has forgotten, apply.go changes the disk by compare-and-swap, waiting.go knows
 //     what had to wait
-//   - scan.go finds what no journal has seen
+//   - scan.go finds what no journal has seen, lost.go a head whose ref is gone
 //   - history.go, restore.go, tagging.go, status.go, wait.go are the API's
 //
 // # What survives a crash
