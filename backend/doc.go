@@ -26,9 +26,10 @@
 //     identity.go says which file is which, commit.go brings the index up to it
 //     and commit_tree.go makes the tree and the commit of that
 //   - ingest.go believes nothing of what a peer sends, integrate.go adopts or
-//     merges, apply.go plans the steps that change the disk by compare-and-swap, waiting.go knows
-//     what had to wait
-//   - scan.go finds what no journal has seen
+//     merges, fork.go gives way to a peer that knows what an old copy of this
+//     mirror has forgotten, apply.go plans the steps that change the disk by
+//     compare-and-swap, waiting.go knows what had to wait
+//   - scan.go finds what no journal has seen, lost.go a head whose ref is gone
 //   - history.go, restore.go, tagging.go, status.go, wait.go are the API's
 //
 // # What survives a crash

@@ -37,10 +37,7 @@ func (e *Engine) Give(ctx context.Context, other *Engine) error {
 			return err
 		}
 		if err := to.do(ctx, func() error {
-			if err := to.refresh(ctx); err != nil {
-				return err
-			}
-			to.act(to.replica.Received(replica.Peer(e.sessions.self), head, cover))
+			to.received(ctx, replica.Peer(e.sessions.self), head, cover)
 			to.drain(ctx)
 			return nil
 		}); err != nil {

@@ -69,15 +69,13 @@ func (l *link) OnPush(ctx context.Context, _ *peer.Session, p peer.Push, pack io
 	cover, err := r.receive(ctx, p.Head, pack)
 	if err != nil {
 		l.s.log.Warn("refused a push", "resource", r.name, "peer", l.name, "error", err)
-		l.s.fault(l.node, fmt.Errorf("%s: refused what the peer sent: %w", r.name, err))
-		return refusal(r.name, err)
+		told := refusal(r.name, err)
+		l.s.note(l.node, r, told, fmt.Errorf("%s: refused what the peer sent: %w", r.name, err))
+		return told
 	}
 	l.s.group.Go(func() {
 		r.post(l.s.ctx, func() {
-			if err := r.refresh(l.s.ctx); err != nil {
-				r.report("", err)
-			}
-			r.act(r.replica.Received(replica.Peer(l.node), p.Head, cover))
+			r.received(l.s.ctx, replica.Peer(l.node), p.Head, cover)
 		})
 	})
 	return nil

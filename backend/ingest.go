@@ -29,8 +29,9 @@ func (r *resource) receive(ctx context.Context, head object.CommitID, pack io.Re
 	if err != nil {
 		return nil, err
 	}
+	v := &verifier{r, in, object.NewLineage(in.Commit)}
 	for _, id := range fresh {
-		if err := r.verifyCommit(ctx, in, id); err != nil {
+		if err := v.commit(ctx, id); err != nil {
 			return nil, fmt.Errorf("commit %s: %w", id, err)
 		}
 	}
@@ -78,9 +79,16 @@ func (r *resource) newCommits(in *store.Incoming, head object.CommitID) ([]objec
 // ErrUntrusted says that a peer sent something that no honest node makes.
 var ErrUntrusted = errors.New("refused what the peer sent")
 
-// verifyCommit checks what a commit claims of itself.
-func (r *resource) verifyCommit(ctx context.Context, in *store.Incoming, id object.CommitID) error {
-	c, err := in.Commit(id)
+// verifier checks received commits, parents before children.
+type verifier struct {
+	r       *resource
+	in      *store.Incoming
+	lineage *object.Lineage
+}
+
+// commit checks what a commit claims of itself.
+func (v *verifier) commit(ctx context.Context, id object.CommitID) error {
+	c, err := v.in.Commit(id)
 	if err != nil {
 		return err
 	}
@@ -90,7 +98,7 @@ func (r *resource) verifyCommit(ctx context.Context, in *store.Incoming, id obje
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	cover, gen, err := parentsOf(in, c)
+	cover, gen, err := v.parentsOf(c)
 	if err != nil {
 		return err
 	}
@@ -98,12 +106,12 @@ func (r *resource) verifyCommit(ctx context.Context, in *store.Incoming, id obje
 		return fmt.Errorf("%w: its cover or generation is not that of its parents", ErrUntrusted)
 	}
 	if c.Merge > 0 {
-		return merge.Verify(ctx, in, c)
+		return merge.Verify(ctx, v.in, c)
 	}
-	if err := r.verifyUser(c, cover); err != nil {
+	if err := v.r.verifyUser(c, cover); err != nil {
 		return err
 	}
-	return verifyDots(in, c)
+	return verifyDots(v.in, c)
 }
 
 // verifyDots refuses tags that claim to come from commits which the commit has
@@ -137,15 +145,20 @@ func verifyDots(in *store.Incoming, c *object.Commit) error {
 	return nil
 }
 
-// parentsOf unites the covers of a commit's parents.
-func parentsOf(in *store.Incoming, c *object.Commit) (cover object.Cover, gen uint64, err error) {
+// parentsOf unites the covers of a commit's parents, which must not fork: in no
+// commit's history has one number of a writer two commits.
+func (v *verifier) parentsOf(c *object.Commit) (cover object.Cover, gen uint64, err error) {
 	for _, p := range c.Parents {
-		pc, err := in.Commit(p)
+		pc, err := v.in.Commit(p)
 		if err != nil {
 			return nil, 0, err
 		}
 		gen = max(gen, pc.Gen)
-		if cover, err = cover.Union(pc.FullCover(p)); err != nil {
+		theirs := pc.FullCover(p)
+		if err := v.lineage.Agree(cover, theirs); err != nil {
+			return nil, 0, err
+		}
+		if cover, err = cover.Union(theirs); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -163,9 +176,6 @@ func (r *resource) verifyUser(c *object.Commit, cover object.Cover) error {
 	}
 	if c.Seq != seq {
 		return fmt.Errorf("%w: it is number %d of its writer, not %d", ErrUntrusted, c.Seq, seq)
-	}
-	if c.Writer == r.writer {
-		return fmt.Errorf("%w: it was signed by this node, which never made it", object.ErrFork)
 	}
 	if ahead := time.Unix(c.Time, 0).Sub(r.now()); ahead > maxSkew {
 		return WithHint(fmt.Errorf("%w: its time is %s ahead of this node's clock", errFuture, ahead.Round(time.Second)), "set the clocks of both nodes")

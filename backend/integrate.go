@@ -26,6 +26,8 @@ func (r *resource) drain(ctx context.Context) {
 			r.adopt(ctx, a)
 		case replica.Merge:
 			r.merge(ctx, a)
+		case replica.Yield:
+			r.yield(ctx, a)
 		default:
 			r.send(a)
 		}
@@ -171,6 +173,11 @@ func (r *resource) mergeHeads(ctx context.Context, ours, theirs object.CommitID)
 		return merge.Made{}, err
 	}
 	defer batch.Discard()
+	return mergeIn(ctx, batch, ours, theirs)
+}
+
+// mergeIn makes the merge of two heads durable, with all else in the batch.
+func mergeIn(ctx context.Context, batch *store.Batch, ours, theirs object.CommitID) (merge.Made, error) {
 	made, err := merge.Commit(ctx, batchGraph{batch}, ours, theirs)
 	if err != nil {
 		return made, err

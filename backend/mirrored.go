@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/replica"
@@ -22,7 +23,7 @@ type target struct {
 func (s *sessions) waitMirrored(ctx context.Context) error {
 	targets := make([]target, len(s.e.resources))
 	for i, r := range s.e.resources {
-		targets[i] = target{r, coverOf(r)}
+		targets[i] = target{r, r.cover()}
 	}
 	return s.await(ctx, nil, func(ctx context.Context, l *link) (bool, error) { return l.has(ctx, targets) })
 }
@@ -59,20 +60,23 @@ func (s *sessions) syncNow(ctx context.Context, list []*resource, hosts []string
 }
 
 // await returns once every selected peer was tried, and done holds for each
-// that is connected. One at least must be.
+// that is connected. One at least must be. It ends with what was refused, too,
+// when that is not mended within the time that a peer has to answer: a session
+// that begins anew, or the side that has to give way, may still do so.
 func (s *sessions) await(ctx context.Context, hosts []string, done func(context.Context, *link) (bool, error)) error {
 	events, stop := s.e.watch()
 	defer stop()
-	for {
-		links, untried, failed := s.selected(hosts)
-		waits := untried
+	tick := time.NewTicker(time.Second) // a refusal grows old by itself
+	defer tick.Stop()
+	for start := time.Now(); ; {
+		links, waits, failed := s.selected(hosts)
 		for _, l := range links {
 			ok, err := done(ctx, l)
 			if err != nil && ctx.Err() == nil {
 				return err
 			}
 			if !ok {
-				waits = append(waits, l.name)
+				waits = append(waits, awaited{l.name, l.node})
 			}
 		}
 		if len(waits) == 0 && ctx.Err() == nil {
@@ -81,17 +85,50 @@ func (s *sessions) await(ctx context.Context, hosts []string, done func(context.
 			}
 			return nil
 		}
+		if err := s.stuck(waits, start); err != nil {
+			return err
+		}
 		select {
 		case <-events:
+		case <-tick.C:
 		case <-ctx.Done():
-			return waitError(ctx, ctx.Err(), "not mirrored yet on "+strings.Join(waits, ", "), "`smfs status` shows how far it is")
+			return waitError(ctx, ctx.Err(), "not mirrored yet on "+names(waits), "`smfs status` shows how far it is")
 		}
 	}
 }
 
-// selected lists the links in use, the names of the peers that no attempt to
-// reach has ended for, and in words why others failed. hosts empty means all.
-func (s *sessions) selected(hosts []string) (links []*link, untried []string, failed string) {
+// awaited is a peer that is not as far as it should be.
+type awaited struct{ name, node string }
+
+func names(list []awaited) string {
+	out := make([]string, len(list))
+	for i, a := range list {
+		out[i] = a.name
+	}
+	return strings.Join(out, ", ")
+}
+
+// stuck is what was refused in the exchange with a peer that is waited for, if
+// that has been so for long, and since the wait began.
+func (s *sessions) stuck(list []awaited, start time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for x, n := range s.refusals {
+		since := n.since
+		if since.Before(start) {
+			since = start
+		}
+		i := slices.IndexFunc(list, func(a awaited) bool { return a.node == x.node })
+		if i >= 0 && time.Since(since) > s.e.o.Config.Main.Timeout {
+			return WithHint(fmt.Errorf("%w: %s: %w", ErrRefused, list[i].name, n.err), "`smfs status` on both sides shows what each has; their smfs.log tells more")
+		}
+	}
+	return nil
+}
+
+// selected lists the links in use, the peers that no attempt to reach has ended
+// for, and in words why others failed. hosts empty means all.
+func (s *sessions) selected(hosts []string) (links []*link, untried []awaited, failed string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wanted := map[string]bool{}
@@ -104,7 +141,7 @@ func (s *sessions) selected(hosts []string) (links []*link, untried []string, fa
 			continue
 		}
 		if !p.tried {
-			untried = append(untried, name)
+			untried = append(untried, awaited{name, p.node})
 		}
 		if p.problem != "" {
 			failed += "; " + name + ": " + p.problem
@@ -120,12 +157,16 @@ func (s *sessions) selected(hosts []string) (links []*link, untried []string, fa
 
 // has tells whether the node has applied the targets.
 func (l *link) has(ctx context.Context, targets []target) (bool, error) {
-	for _, t := range targets {
+	for i := range targets {
+		t := &targets[i]
 		if _, shared := l.nameOf(t.r); !shared || t.cover == nil {
 			continue
 		}
 		ok := false
 		if err := t.r.do(ctx, func() error {
+			if !t.r.replica.Covers(t.cover) {
+				t.cover = t.r.cover() // it was recorded anew since, after a fork
+			}
 			ok = t.r.replica.Mirrored(replica.Peer(l.node), t.cover)
 			return nil
 		}); err != nil || !ok {
@@ -151,14 +192,6 @@ func (l *link) equal(ctx context.Context, list []*resource) (bool, error) {
 		}
 	}
 	return true, nil
-}
-
-func coverOf(r *resource) object.Cover {
-	head, c := r.headNow()
-	if c == nil {
-		return nil
-	}
-	return c.FullCover(head)
 }
 
 // changed wakes all who wait for something to happen in the engine.
@@ -205,8 +238,12 @@ func (r *resource) publish() {
 	peers := make(map[string]peerState, len(r.nodes))
 	for node := range r.nodes {
 		var s peerState
-		if head, ok := r.replica.PeerHead(replica.Peer(node)); ok && !head.IsZero() {
+		head, ok := r.replica.PeerHead(replica.Peer(node))
+		if ok && !head.IsZero() {
 			s.head = head.String()
+		}
+		if ok && head == r.replica.Head() && r.mended != nil {
+			r.mended(node)
 		}
 		s.behind = r.replica.Behind(replica.Peer(node))
 		peers[node] = s

@@ -34,7 +34,7 @@ func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
 	if r.store, err = openStore(filepath.Join(e.o.State, "store", conf.Name+".git"), e.o.State); err != nil {
 		return r, err
 	}
-	r.writer = object.Fingerprint(r.key.PublicKey()) + "." + r.store.Meta().Incarnation
+	r.setWriter()
 	if err := r.openTree(e.o.Base); err != nil {
 		return r, err
 	}
@@ -135,11 +135,12 @@ func newID() (string, error) {
 
 // openTree opens the backing directory by fd, and marks a new one.
 func (r *resource) openTree(base int) error {
-	if err := r.openDirectory(base, r.store.Head().IsZero()); err != nil {
+	empty := r.store.Head().IsZero() && r.store.PackCount() == 0
+	if err := r.openDirectory(base, empty); err != nil {
 		return err
 	}
 	id, err := r.tree.RootID()
-	if err == nil && id == "" && r.store.Head().IsZero() {
+	if err == nil && id == "" && empty {
 		return r.markRoot()
 	}
 	if errors.Is(err, tree.ErrUnsupported) {
@@ -180,8 +181,9 @@ func (r *resource) markRoot() error {
 // openHead reads the head and sets up the sync state.
 func (r *resource) openHead() error {
 	r.head = r.store.Head()
+	lineage := object.NewLineage(r.commitHere)
 	if r.head.IsZero() {
-		r.replica = replica.New(r.head, nil)
+		r.replica = replica.New(r.head, nil, lineage)
 		return nil
 	}
 	c, err := r.store.Commit(r.head)
@@ -189,8 +191,16 @@ func (r *resource) openHead() error {
 		return WithHint(fmt.Errorf("read head %s: %w", r.head, err), "the store is damaged; its other commits can be read with git --git-dir")
 	}
 	r.headC = c
-	r.replica = replica.New(r.head, c.FullCover(r.head))
+	r.replica = replica.New(r.head, c.FullCover(r.head), lineage)
 	return nil
+}
+
+// commitHere reads a commit, if the store has it, without looking further.
+func (r *resource) commitHere(id object.CommitID) (*object.Commit, error) {
+	if !r.store.Has(id) {
+		return nil, fmt.Errorf("%w: %s", store.ErrMissing, id)
+	}
+	return r.store.Commit(id)
 }
 
 // openIndex opens the index; a damaged or missing one is filled from the head,
@@ -207,6 +217,9 @@ func (r *resource) openIndex(file string) error {
 		return err
 	}
 	r.index = ix
+	if err := r.findHead(); err != nil {
+		return err
+	}
 	if err := r.finishCommit(); err != nil {
 		return err
 	}

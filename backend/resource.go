@@ -48,6 +48,7 @@ type resource struct {
 	send       func(replica.Action) // hands an action to the sessions; must not block
 	drainMount func()               // waits until the mount shows what was applied; nil: no mount
 	hangUp     func(error)          // ends the sessions that share the resource; likewise
+	mended     func(node string)    // forgets why a node was not up to date; likewise
 	generation *atomic.Uint64       // of the engine: counts what views may show anew
 	watched    bool                 // every change comes through a mount: no scan is needed
 	wantScan   bool
@@ -208,16 +209,7 @@ func (r *resource) skip(path string, dir bool) bool {
 // newCommit makes a commit of a tree on top of the head, as this writer.
 func (r *resource) newCommit(batch *store.Batch, tree object.TreeID, subject string) (*object.Commit, object.CommitID, error) {
 	head, parent := r.headNow()
-	c := &object.Commit{
-		Tree:    tree,
-		Author:  object.CleanName(r.nodeName),
-		Email:   object.Fingerprint(r.key.PublicKey()) + "@smfs",
-		Time:    r.now().Unix(),
-		Message: object.CleanMessage(subject),
-		Writer:  r.writer,
-		Seq:     1,
-		Gen:     1,
-	}
+	c := &object.Commit{Tree: tree, Message: object.CleanMessage(subject), Writer: r.writer, Seq: 1, Gen: 1}
 	if parent != nil {
 		c.Parents = []object.CommitID{head}
 		c.Cover = parent.FullCover(head)
@@ -226,14 +218,19 @@ func (r *resource) newCommit(batch *store.Batch, tree object.TreeID, subject str
 	if tip, ok := c.Cover.Get(r.writer); ok {
 		c.Seq = tip.Seq + 1
 	}
+	id, err := r.putCommit(batch, c)
+	return c, id, err
+}
+
+// putCommit writes a commit with this node as its author, signed.
+func (r *resource) putCommit(batch *store.Batch, c *object.Commit) (object.CommitID, error) {
+	c.Author = object.CleanName(r.nodeName)
+	c.Email = object.Fingerprint(r.key.PublicKey()) + "@smfs"
+	c.Time = r.now().Unix()
 	if err := object.Sign(c, r.key); err != nil {
-		return nil, object.CommitID{}, fmt.Errorf("sign commit: %w", err)
+		return object.CommitID{}, fmt.Errorf("sign commit: %w", err)
 	}
-	id, err := batch.PutCommit(c)
-	if err != nil {
-		return nil, object.CommitID{}, err
-	}
-	return c, id, nil
+	return batch.PutCommit(c)
 }
 
 // nextHead is a commit that the index stands for and that is durable, but not

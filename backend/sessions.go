@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/peer"
@@ -41,6 +43,20 @@ type sessions struct {
 	file  *peerFile
 	peers map[string]*remote
 	links map[string][]*link // by node fingerprint; the first is in use
+	// What was refused, by either side, and is not mended yet.
+	refusals map[exchange]refusalNote
+}
+
+// exchange is a resource that is shared with a node.
+type exchange struct {
+	node string
+	r    *resource
+}
+
+// refusalNote is why an exchange does not go on.
+type refusalNote struct {
+	err   error
+	since time.Time
 }
 
 // remote is a configured peer. Its fields but spec and kick are guarded by
@@ -64,13 +80,14 @@ func newSessions(e *Engine) (*sessions, error) {
 	s := &sessions{
 		e: e, self: object.Fingerprint(e.o.Node.Signer.PublicKey()), log: e.log, file: file,
 		dialer:  peer.NewDialer(e.o.Env, e.log),
-		started: make(chan struct{}), peers: map[string]*remote{}, links: map[string][]*link{},
+		started: make(chan struct{}), peers: map[string]*remote{}, links: map[string][]*link{}, refusals: map[exchange]refusalNote{},
 	}
 	var hosts []string
 	for _, r := range e.resources {
 		hosts = append(hosts, r.conf.Hosts...)
 		r.send = func(a replica.Action) { s.carry(r, a) }
 		r.hangUp = func(err error) { s.hangUp(r, err) }
+		r.mended = func(node string) { s.mended(node, r) }
 	}
 	list, err := configuredPeers(file, hosts)
 	if err != nil {
@@ -331,7 +348,7 @@ func (s *sessions) push(r *resource, a replica.Push) {
 		} else if !errors.Is(err, &peer.Refusal{Code: peer.Fork}) && !errors.Is(err, &peer.Refusal{Code: peer.NotAuthorised}) {
 			l.session.Abort(err) // the dialer connects anew, and what is missing is found out again
 		}
-		s.fault(l.node, err)
+		s.note(l.node, r, err, err)
 	}
 	r.post(s.ctx, func() { r.act(r.replica.PushDone(a.Peer, a.Head, err)) })
 }
@@ -350,9 +367,54 @@ func (s *sessions) hangUp(r *resource, err error) {
 }
 
 func (s *sessions) refuse(r *resource, a replica.Refuse) {
-	err := fmt.Errorf("%s is not exchanged: %s (writer %s)", r.name, a.Reason, a.Writer)
-	s.log.Error("peer refused", "peer", a.Peer, "error", err)
-	s.fault(string(a.Peer), err)
+	err := fmt.Errorf("%s: refused the peer's head, which has to give way: %w", r.name, a.Fork)
+	s.log.Warn("peer refused", "peer", a.Peer, "error", err)
+	s.note(string(a.Peer), r, &peer.Refusal{Code: peer.Fork}, err)
+}
+
+// note notes why a node does not get, or give, what it should. What cause says
+// was refused is in the way of the resource until both show the same.
+func (s *sessions) note(node string, r *resource, cause, err error) {
+	s.fault(node, err)
+	var refused *peer.Refusal
+	if !errors.As(cause, &refused) || refused.Code == peer.UnknownResource {
+		return
+	}
+	s.mu.Lock()
+	x := exchange{node, r}
+	if _, noted := s.refusals[x]; !noted {
+		s.refusals[x] = refusalNote{err, time.Now()}
+	}
+	s.mu.Unlock()
+	s.e.changed()
+}
+
+// mended forgets what was refused: the node shows what this one does.
+func (s *sessions) mended(node string, r *resource) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := exchange{node, r}
+	n, noted := s.refusals[x]
+	if !noted {
+		return
+	}
+	delete(s.refusals, x)
+	for _, p := range s.peers {
+		if p.node == node && p.problem == n.err.Error() {
+			p.problem = ""
+		}
+	}
+}
+
+// refusedBy is what is refused in the exchange with a node, "" if nothing. s.mu
+// is held.
+func (s *sessions) refusedBy(node string) string {
+	for x, n := range s.refusals {
+		if x.node == node {
+			return n.err.Error()
+		}
+	}
+	return ""
 }
 
 // fault notes why a node does not get what it should, for status.
@@ -377,12 +439,13 @@ func (s *sessions) status() []PeerStatus {
 		if list := s.links[p.node]; p.node != "" && len(list) > 0 {
 			named[p.node] = true
 			list[0].describe(&st)
+			st.Error = cmp.Or(st.Error, s.refusedBy(p.node))
 		}
 		out = append(out, st)
 	}
 	for node, list := range s.links {
 		if !named[node] {
-			st := PeerStatus{Name: list[0].name, State: stateConnected}
+			st := PeerStatus{Name: list[0].name, State: stateConnected, Error: s.refusedBy(node)}
 			list[0].describe(&st)
 			out = append(out, st)
 		}

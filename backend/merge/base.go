@@ -27,10 +27,7 @@ type history struct {
 // merge commit that joined just these; or else the merge of the newest ones
 // in the order of their ids. The zero TreeID means that nothing is common.
 func (an *ancestors) common(a, b history) (object.TreeID, error) {
-	shared, err := intersect(a.Cover, b.Cover)
-	if err != nil {
-		return object.TreeID{}, err
-	}
+	shared := intersect(a.Cover, b.Cover)
 	frontier, err := an.frontier(shared)
 	if err != nil || len(frontier) == 0 {
 		return object.TreeID{}, err
@@ -50,13 +47,9 @@ func (an *ancestors) common(a, b history) (object.TreeID, error) {
 	return acc.Tree, nil
 }
 
-// intersect is what both covers hold. Below a writer's newest common number
-// the ids are not known here: who checked the signed chain knows them.
-func intersect(a, b object.Cover) (object.Cover, error) {
-	if _, err := a.Union(b); err != nil {
-		return nil, err
-	}
-	var out object.Cover
+// intersect is what both covers hold. They agree: who merges has made sure of
+// that for the two heads, and each commit's history agrees with itself.
+func intersect(a, b object.Cover) (out object.Cover) {
 	for _, t := range a {
 		o, ok := b.Get(t.Writer)
 		if !ok {
@@ -67,7 +60,7 @@ func intersect(a, b object.Cover) (object.Cover, error) {
 		}
 		out = append(out, t)
 	}
-	return out, nil
+	return out
 }
 
 // frontier is the newest commits of a cover: those no other one covers, sorted
@@ -121,7 +114,7 @@ func (an *ancestors) joined(cover object.Cover, from []object.CommitID) (object.
 			if best.IsZero() || slices.Compare(id[:], best[:]) < 0 {
 				best, tree = id, c.Tree
 			}
-		case full.Contains(cover):
+		case full.HasAll(cover):
 			work = append(work, c.Parents...)
 		}
 	}

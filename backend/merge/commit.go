@@ -84,10 +84,13 @@ func commit(ctx context.Context, r Reader, w Trees, a, b object.CommitID) (Made,
 		sides[i] = history{Side{id, p.Tree, p.FullCover(id)}, []object.CommitID{id}}
 		c.Time, c.Gen = max(c.Time, p.Time), max(c.Gen, p.Gen+1)
 	}
-	if sides[0].Cover.Contains(sides[1].Cover) || sides[1].Cover.Contains(sides[0].Cover) {
-		return Made{}, fmt.Errorf("merge %s and %s: %w", a, b, ErrComparable)
+	err := object.NewLineage(r.Commit).Agree(sides[0].Cover, sides[1].Cover)
+	if err == nil && (sides[0].Cover.HasAll(sides[1].Cover) || sides[1].Cover.HasAll(sides[0].Cover)) {
+		err = ErrComparable
 	}
-	var err error
+	if err != nil {
+		return Made{}, fmt.Errorf("merge %s and %s: %w", a, b, err)
+	}
 	if c.Cover, err = sides[0].Cover.Union(sides[1].Cover); err != nil {
 		return Made{}, fmt.Errorf("merge %s and %s: %w", a, b, err)
 	}

@@ -2,14 +2,8 @@ package object
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"slices"
 )
-
-// ErrFork says that one writer made two commits with one number: its state was
-// restored or copied. The error names the writer.
-var ErrFork = errors.New("forked writer")
 
 // Get returns the tip of w.
 func (c Cover) Get(w Writer) (Tip, bool) {
@@ -25,21 +19,39 @@ func (c Cover) find(w Writer) (int, bool) {
 }
 
 // Has reports whether the writer's commit of that number is covered. It trusts
-// the numbers: ids are compared by Contains and Union.
+// the numbers: ids are compared by Contains.
 func (c Cover) Has(w Writer, seq uint64) bool {
 	t, ok := c.Get(w)
 	return ok && seq >= 1 && seq <= t.Seq
 }
 
-// Contains reports whether every tip of other is covered by c. At equal
-// numbers the ids must be equal too.
-func (c Cover) Contains(other Cover) bool {
-	i := 0
+// HasAll reports whether c has every number of other. That is to contain it
+// only where both are of one history, or agree (Lineage.Agree).
+func (c Cover) HasAll(other Cover) bool {
 	for _, t := range other {
-		for i < len(c) && c[i].Writer < t.Writer {
-			i++
+		if !c.Has(t.Writer, t.Seq) {
+			return false
 		}
-		if i == len(c) || c[i].Writer != t.Writer || c[i].Seq < t.Seq || c[i].Seq == t.Seq && c[i].Commit != t.Commit {
+	}
+	return true
+}
+
+// Contains reports whether c is known to cover every commit that other covers:
+// the commits themselves, not as many of them.
+func (c Cover) Contains(other Cover, l *Lineage) bool { return c.contains(other, l, false) }
+
+// MayContain is Contains where commits that are not here are taken to be those
+// that they would have to be.
+func (c Cover) MayContain(other Cover, l *Lineage) bool { return c.contains(other, l, true) }
+
+func (c Cover) contains(other Cover, l *Lineage, unknown bool) bool {
+	for _, t := range other {
+		own, ok := c.Get(t.Writer)
+		if !ok || own.Seq < t.Seq {
+			return false
+		}
+		id, known := l.At(own, t.Seq)
+		if known && id != t.Commit || !known && !unknown {
 			return false
 		}
 	}
@@ -49,8 +61,9 @@ func (c Cover) Contains(other Cover) bool {
 // Equal reports whether both hold the same tips.
 func (c Cover) Equal(other Cover) bool { return slices.Equal(c, other) }
 
-// Union returns what either covers. Where both know a writer at one number by
-// different commits the error wraps ErrFork. Neither argument is changed.
+// Union returns what either covers, by number: whether they agree below their
+// tips Lineage.Agree tells. Where both know a writer at one number by different
+// commits the error is a *Fork. Neither argument is changed.
 func (c Cover) Union(other Cover) (Cover, error) {
 	if len(c) == 0 && len(other) == 0 {
 		return nil, nil
@@ -65,7 +78,7 @@ func (c Cover) Union(other Cover) (Cover, error) {
 			u, other = append(u, b), other[1:]
 		default:
 			if a.Seq == b.Seq && a.Commit != b.Commit {
-				return nil, fmt.Errorf("%w: %s made both %s and %s as number %d", ErrFork, a.Writer, a.Commit, b.Commit, a.Seq)
+				return nil, &Fork{a.Writer, a.Seq, a.Commit, b.Commit}
 			}
 			if b.Seq > a.Seq {
 				a = b

@@ -21,6 +21,13 @@ func randomCover(r *rand.Rand) Cover {
 func TestCoverAlgebra(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
+	l := NewLineage(func(id CommitID) (*Commit, error) {
+		c := &Commit{Writer: Writer([]byte{id[0], '.', id[1]}), Seq: uint64(id[2])}
+		if id[2] > 1 {
+			c.Cover = Cover{{c.Writer, c.Seq - 1, CommitID{id[0], id[1], id[2] - 1}}}
+		}
+		return c, nil
+	})
 	r := rand.New(rand.NewPCG(seed, 1))
 	union := func(a, b Cover) Cover {
 		u, err := a.Union(b)
@@ -42,13 +49,15 @@ func TestCoverAlgebra(t *testing.T) {
 			t.Fatalf("not associative: %v, %v, %v", a, b, c)
 		case !union(a, a).Equal(a) || !union(a, nil).Equal(a):
 			t.Fatalf("not idempotent: %v", a)
-		case !u.Contains(a) || !u.Contains(b) || !a.Contains(nil):
+		case !u.Contains(a, l) || !u.Contains(b, l) || !a.Contains(nil, l):
 			t.Fatalf("union %v lacks one of %v, %v", u, a, b)
-		case a.Contains(b) != union(a, b).Equal(a):
+		case a.Contains(b, l) != union(a, b).Equal(a):
 			t.Fatalf("contains and union disagree: %v, %v", a, b)
-		case a.Contains(b) && b.Contains(a) != a.Equal(b):
+		case l.Agree(a, b) != nil || a.HasAll(b) != a.Contains(b, l) || a.MayContain(b, nil) != a.HasAll(b):
+			t.Fatalf("one history, and not by number: %v, %v", a, b)
+		case a.Contains(b, l) && b.Contains(a, l) != a.Equal(b):
 			t.Fatalf("contains is no order: %v, %v", a, b)
-		case a.Contains(b) && b.Contains(c) && !a.Contains(c):
+		case a.Contains(b, l) && b.Contains(c, l) && !a.Contains(c, l):
 			t.Fatalf("contains is not transitive: %v, %v, %v", a, b, c)
 		}
 		for _, tip := range u {
@@ -67,7 +76,7 @@ func TestCoverFork(t *testing.T) {
 	if _, err := a.Union(b); !errors.Is(err, ErrFork) {
 		t.Errorf("union of a fork: %v, want ErrFork", err)
 	}
-	if a.Contains(b) || b.Contains(a) {
+	if a.Contains(b, nil) || b.Contains(a, nil) || a.MayContain(b, nil) {
 		t.Error("one side of a fork contains the other")
 	}
 }

@@ -25,6 +25,15 @@ type Merge struct {
 	Ours, Theirs object.CommitID
 }
 
+// Yield gives way to a head that a fork keeps from being merged with ours: the
+// engine takes a new incarnation, records anew under it what ours holds beyond
+// theirs (merge.Anew), and merges that with theirs, all durable but not yet a
+// head. It calls Yielded, or Failed.
+type Yield struct {
+	Ours, Theirs object.CommitID
+	Fork         *object.Fork
+}
+
 // Adopt makes Head the head: the engine moves its ref from From to Head if it
 // still is From, brings the disk there and calls Applied. If the ref is not
 // From a local commit came between: the engine drops the action, since
@@ -41,17 +50,17 @@ type Announce struct {
 	Cover object.Cover
 }
 
-// Refuse ends the exchange of this resource with a peer: one writer there and
-// one here made different commits with one number. Nothing more is sent to or
-// taken from the peer until it connects again.
+// Refuse tells that a peer's head is not taken: one writer there and one here
+// made different commits with one number, and it is the peer that has to give
+// way. It is sent ours all the same, from which it learns that.
 type Refuse struct {
-	Peer   Peer
-	Writer object.Writer
-	Reason string
+	Peer Peer
+	Fork *object.Fork
 }
 
 func (Push) action()     {}
 func (Merge) action()    {}
+func (Yield) action()    {}
 func (Adopt) action()    {}
 func (Announce) action() {}
 func (Refuse) action()   {}

@@ -30,8 +30,8 @@ func soak(t testing.TB) time.Duration {
 
 // live runs a network for a while: users write, links come and go, nodes
 // crash, messages are late, out of order, lost with their link, or arrive
-// twice. In the end all links are up and everything arrives.
-func live(w *world, seed uint64, change func(*sim)) error {
+// twice; with restores, nodes go back to copies of old states. In the end all links are up and everything arrives.
+func live(w *world, seed uint64, restores bool, change func(*sim)) error {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	s := newSim(w, 2+rng.IntN(4))
 	if change != nil {
@@ -50,6 +50,11 @@ func live(w *world, seed uint64, change func(*sim)) error {
 			s.disconnect(e[0], e[1])
 		case k < 41:
 			s.crash(rng.IntN(len(s.nodes)))
+		case restores && k < 44:
+			n := s.nodes[rng.IntN(len(s.nodes))]
+			n.old = n.copy()
+		case restores && k < 46:
+			s.restore(rng.IntN(len(s.nodes)))
 		default:
 			if ev := s.events(); len(ev) > 0 {
 				e := ev[rng.IntN(len(ev))]
@@ -85,7 +90,7 @@ func TestSimulation(t *testing.T) {
 	t.Logf("seeds from %d", first)
 	end := time.Now().Add(soak(t))
 	for i := uint64(0); i < 200 || time.Now().Before(end); i++ {
-		if err := live(newWorld(), first+i, nil); err != nil {
+		if err := live(newWorld(), first+i, i%2 == 1, nil); err != nil {
 			t.Fatalf("seed %d: %v", first+i, err)
 		}
 	}
@@ -115,7 +120,7 @@ func TestFaultsAreFound(t *testing.T) {
 			return pushed%5 == 0
 		}, want: "its replica at"},
 		"no merges": {lose: func(s *sim, to int, m message) bool {
-			return !s.w.cover(m.head).Contains(s.nodes[to].r.ours.cover)
+			return !s.w.cover(m.head).HasAll(s.nodes[to].r.ours.cover)
 		}, want: "its replica at"},
 		"merges that take one side": {join: func(w *world, a, b object.CommitID) (*object.Commit, error) {
 			c, err := pure(w, a, b)
@@ -142,7 +147,7 @@ func TestFaultsAreFound(t *testing.T) {
 				if f.join != nil {
 					w.join = f.join
 				}
-				err := live(w, seed, func(s *sim) { s.lose = f.lose })
+				err := live(w, seed, false, func(s *sim) { s.lose = f.lose })
 				if err != nil && strings.Contains(err.Error(), f.want) {
 					return
 				}
@@ -159,7 +164,8 @@ func (s *sim) clone() *sim {
 	c.nodes = make([]*simNode, len(s.nodes))
 	for i, n := range s.nodes {
 		m := *n
-		m.has, m.local, m.r = maps.Clone(n.has), slices.Clone(n.local), n.r.clone()
+		m.disk, m.local, m.r = n.copy(), slices.Clone(n.local), n.r.clone()
+		m.r.lineage = c.lineage(&m)
 		c.nodes[i] = &m
 	}
 	c.flows = make(map[[2]int]*flow, len(s.flows))

@@ -18,6 +18,19 @@
 // Only rule 4 makes commits, and each of them covers more than both parents,
 // so it ends; merges are pure, so nodes that merge the same two get the same.
 //
+// To cover is to hold the same commits, not as many: below the tips the ids
+// come from the commits that are here (object.Lineage), which is all that a
+// Replica asks of the outside. A head whose commits are not here is known by
+// its tips alone, and taken to cover ours only where that costs nothing if it
+// is wrong: the side that has the larger number of a writer always knows.
+//
+// A fork, two commits with one number, comes before all of this. One of the two
+// stands, the same for every node (object.Lineage.Stands). A node whose head
+// has the other yields: what is in its head alone it records anew as a writer
+// that nobody knows yet. A node whose head has the one that stands refuses the
+// other's head and sends its own. Since which one stands never changes, that
+// ends too.
+//
 // A Replica is not safe for concurrent use: the engine calls it from one
 // goroutine, or under one lock, and carries out the actions in order. Nothing
 // is kept on disk: after a restart New takes the head from the store, and

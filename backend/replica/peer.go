@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"errors"
 	"maps"
 	"slices"
 
@@ -14,7 +13,7 @@ type peer struct {
 	has     recent          // heads that are complete there: it weighs them, or has done
 	sending object.CommitID // the push under way, or zero
 	failed  object.CommitID // the last push, if it failed and nothing is new since
-	refused bool
+	refused bool            // its head is known to be of a fork, and that was told
 }
 
 // Connected says that a session with the peer began, with what is applied
@@ -22,30 +21,32 @@ type peer struct {
 func (r *Replica) Connected(id Peer, headID object.CommitID, cover object.Cover) []Action {
 	p := &peer{}
 	r.peers[id] = p
-	if out := r.told(id, p, head{headID, cover}); out != nil {
-		return out
-	}
-	return append(r.announce(id), r.push(id)...)
+	out := r.told(id, p, head{headID, cover})
+	return slices.Concat(out, r.announce(id), r.push(id))
 }
 
 // Announced says what is applied at the peer now.
 func (r *Replica) Announced(id Peer, headID object.CommitID, cover object.Cover) []Action {
 	p := r.peers[id]
-	if p == nil || p.refused {
+	if p == nil {
 		return nil
 	}
-	if out := r.told(id, p, head{headID, cover}); out != nil {
-		return out
-	}
-	return r.push(id)
+	return append(r.told(id, p, head{headID, cover}), r.push(id)...)
 }
 
-// told notes a peer's head. It returns the refusal if there is a fork.
+// told notes a peer's head. It returns the refusal if there is a fork. The peer
+// is sent ours then, and sends its own: whoever finds that the other's commit
+// stands gives way.
 func (r *Replica) told(id Peer, p *peer, h head) []Action {
 	p.head = h
 	p.has.add(h.id)
 	p.failed = object.CommitID{}
-	return r.checkFork(id, h.cover)
+	fork := r.fork(h.cover)
+	if fork == nil {
+		p.refused = false
+		return nil
+	}
+	return r.refuse(id, fork)
 }
 
 // Disconnected says that the session ended, and with it any push.
@@ -73,10 +74,10 @@ func (r *Replica) PushDone(id Peer, headID object.CommitID, err error) []Action 
 // push starts a push to the peer, if it lacks something and none is under way.
 func (r *Replica) push(id Peer) []Action {
 	p := r.peers[id]
-	if p == nil || p.refused || !p.sending.IsZero() || p.failed == r.ours.id || r.ours.id.IsZero() {
+	if p == nil || !p.sending.IsZero() || p.failed == r.ours.id || r.ours.id.IsZero() {
 		return nil
 	}
-	if p.has.has(r.ours.id) || p.head.settles(r.ours) {
+	if p.has.has(r.ours.id) || r.maySettle(p.head, r.ours) {
 		return nil
 	}
 	p.sending = r.ours.id
@@ -98,7 +99,7 @@ func (r *Replica) haves(p *peer) []object.CommitID {
 		}
 	}
 	for _, t := range p.head.cover {
-		if r.ours.cover.Has(t.Writer, t.Seq) {
+		if r.Covers(object.Cover{t}) {
 			add(t.Commit)
 		}
 	}
@@ -106,7 +107,7 @@ func (r *Replica) haves(p *peer) []object.CommitID {
 }
 
 func (r *Replica) announce(id Peer) []Action {
-	if p := r.peers[id]; p == nil || p.refused {
+	if r.peers[id] == nil {
 		return nil
 	}
 	return []Action{Announce{Peer: id, Head: r.ours.id, Cover: r.ours.cover}}
@@ -114,28 +115,14 @@ func (r *Replica) announce(id Peer) []Action {
 
 func (r *Replica) connected() []Peer { return slices.Sorted(maps.Keys(r.peers)) }
 
-// checkFork refuses a peer whose cover and ours name two commits for one
-// number of one writer.
-func (r *Replica) checkFork(id Peer, cover object.Cover) []Action {
-	_, err := r.ours.cover.Union(cover)
-	if !errors.Is(err, object.ErrFork) {
-		return nil
-	}
+// refuse tells of a peer's fork, once.
+func (r *Replica) refuse(id Peer, fork *object.Fork) []Action {
 	p := r.peers[id]
 	if p == nil || p.refused {
-		return []Action{}
+		return nil
 	}
 	p.refused = true
-	return []Action{Refuse{Peer: id, Writer: forked(r.ours.cover, cover), Reason: err.Error()}}
-}
-
-func forked(a, b object.Cover) object.Writer {
-	for _, t := range a {
-		if o, ok := b.Get(t.Writer); ok && o.Seq == t.Seq && o.Commit != t.Commit {
-			return t.Writer
-		}
-	}
-	return ""
+	return []Action{Refuse{Peer: id, Fork: fork}}
 }
 
 // Behind is the number of user commits of ours that the peer has not applied;
@@ -150,16 +137,19 @@ func (r *Replica) Behind(id Peer) int {
 		o, _ := theirs.Get(t.Writer)
 		if o.Seq < t.Seq {
 			behind += t.Seq - o.Seq
+		} else if id, known := r.lineage.At(o, t.Seq); known && id != t.Commit {
+			behind++ // a fork: how many there are is not known
 		}
 	}
 	return int(behind)
 }
 
-// Mirrored reports whether the peer has applied all of cover. It is false for
-// a peer that is not connected.
+// Mirrored reports whether the peer is known to have applied all of cover. It
+// is false for a peer that is not connected, and where that hangs on commits
+// which are not here yet.
 func (r *Replica) Mirrored(id Peer, cover object.Cover) bool {
 	p := r.peers[id]
-	return p != nil && p.head.cover.Contains(cover)
+	return p != nil && p.head.cover.Contains(cover, r.lineage)
 }
 
 // PeerHead is what is applied at the peer as far as known.

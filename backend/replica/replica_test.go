@@ -23,6 +23,28 @@ func covers(tips ...string) (c object.Cover) {
 	return c
 }
 
+// told reads the commits that covers name: "a3" was made on "a2" by a. What
+// begins with "x" is a commit of the same line that is not here.
+func told(c object.CommitID) (*object.Commit, error) {
+	if c[0] == 'x' {
+		return nil, errors.New("not here")
+	}
+	out := &object.Commit{Writer: string(c[:1]) + ".1", Seq: uint64(c[1] - '0')}
+	if out.Seq > 1 {
+		before := c
+		before[1]--
+		if out.Cover = (object.Cover{{Writer: out.Writer, Seq: out.Seq - 1, Commit: before}}); out.Seq == 2 {
+			out.Cover[0].Commit[2] = 0 // where all lines of a writer begin
+		}
+	}
+	out.Time = int64(c[2])
+	return out, nil
+}
+
+func newReplica(c object.CommitID, cover object.Cover) *Replica {
+	return New(c, cover, object.NewLineage(told))
+}
+
 // show writes actions down in short.
 func show(acts []Action) (out []string) {
 	name := func(c object.CommitID) string {
@@ -43,7 +65,9 @@ func show(acts []Action) (out []string) {
 		case Announce:
 			out = append(out, fmt.Sprintf("tell %s %s", a.Peer, name(a.Head)))
 		case Refuse:
-			out = append(out, fmt.Sprintf("refuse %s %s", a.Peer, a.Writer))
+			out = append(out, fmt.Sprintf("refuse %s %s %s %s", a.Peer, a.Fork.Writer, name(a.Fork.A), name(a.Fork.B)))
+		case Yield:
+			out = append(out, fmt.Sprintf("yield %s to %s", name(a.Ours), name(a.Theirs)))
 		}
 	}
 	return out
@@ -73,10 +97,9 @@ func TestRules(t *testing.T) {
 		{"incomparable", "a1", []string{"a1"}, "b1", []string{"b1"}, []string{"merge a1 b1"}},
 		{"the same", "a1", []string{"a1"}, "a1", []string{"a1"}, []string{"tell p a1"}},
 		{"nothing here yet", "", nil, "b1", []string{"b1"}, []string{"adopt b1 after "}},
-		{"a fork", "a2", []string{"a2"}, "x", []string{"a2"}, []string{"refuse p a.1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, theirs := New(id(c.head), covers(c.cover...)), covers(c.covers...)
+			r, theirs := newReplica(id(c.head), covers(c.cover...)), covers(c.covers...)
 			if c.name == "a fork" {
 				theirs[0].Commit = id(c.theirs)
 			}
@@ -88,7 +111,7 @@ func TestRules(t *testing.T) {
 
 // TestMergeAndTell follows two writes at once to the end.
 func TestMergeAndTell(t *testing.T) {
-	r := New(id("a1"), covers("a1"))
+	r := newReplica(id("a1"), covers("a1"))
 	expect(t, "connected", r.Connected("p", id("a1"), covers("a1")), "tell p a1")
 	expect(t, "committed", r.Committed(id("a2"), covers("a2")), "tell p a2", "push p a2 not a1")
 	expect(t, "received", r.Received("p", id("b1"), covers("a1", "b1")), "merge a2 b1")
@@ -110,7 +133,7 @@ func TestMergeAndTell(t *testing.T) {
 
 // TestOnePushAtATime: heads made while a push is under way become one push.
 func TestOnePushAtATime(t *testing.T) {
-	r := New(id("a1"), covers("a1"))
+	r := newReplica(id("a1"), covers("a1"))
 	expect(t, "connected", r.Connected("p", object.CommitID{}, nil), "tell p a1", "push p a1 not")
 	expect(t, "committed", r.Committed(id("a2"), covers("a2")), "tell p a2")
 	expect(t, "committed", r.Committed(id("a3"), covers("a3")), "tell p a3")
@@ -131,19 +154,19 @@ func TestOnePushAtATime(t *testing.T) {
 // adopted is merged in turn, whichever side of the ref's move it was made on.
 func TestCommitOvertakes(t *testing.T) {
 	t.Run("a merge", func(t *testing.T) {
-		r := New(id("a1"), covers("a1"))
+		r := newReplica(id("a1"), covers("a1"))
 		expect(t, "received", r.Received("p", id("b1"), covers("b1")), "merge a1 b1")
 		expect(t, "committed", r.Committed(id("a2"), covers("a2")))
 		expect(t, "merged", r.Merged(id("a1"), id("b1"), id("m"), covers("a1", "b1")), "merge a2 b1")
 	})
 	t.Run("an adoption, before the ref moves", func(t *testing.T) {
-		r := New(id("a1"), covers("a1"))
+		r := newReplica(id("a1"), covers("a1"))
 		expect(t, "received", r.Received("p", id("b1"), covers("a1", "b1")), "adopt b1 after a1")
 		expect(t, "committed", r.Committed(id("a2"), covers("a2")), "merge a2 b1")
 		expect(t, "applied, late", r.Applied(id("b1")))
 	})
 	t.Run("an adoption, after the ref moved", func(t *testing.T) {
-		r := New(id("a1"), covers("a1"))
+		r := newReplica(id("a1"), covers("a1"))
 		expect(t, "received", r.Received("p", id("b1"), covers("a1", "b1")), "adopt b1 after a1")
 		expect(t, "committed", r.Committed(id("a2"), covers("a2", "b1")))
 		expect(t, "applied, late", r.Applied(id("b1")))
@@ -156,7 +179,7 @@ func TestCommitOvertakes(t *testing.T) {
 // TestMostFirst: of what waits, that which covers most is taken first, and what
 // it covers is forgotten.
 func TestMostFirst(t *testing.T) {
-	r := New(id("a1"), covers("a1"))
+	r := newReplica(id("a1"), covers("a1"))
 	expect(t, "first", r.Received("p", id("b1"), covers("b1")), "merge a1 b1")
 	expect(t, "second", r.Received("q", id("c1"), covers("c1")))
 	expect(t, "third", r.Received("q", id("c2"), covers("a1", "b1", "c2")), "adopt c2 after a1")
@@ -169,22 +192,68 @@ func TestMostFirst(t *testing.T) {
 
 // TestFailedAdoption: the next candidate has its turn.
 func TestFailedAdoption(t *testing.T) {
-	r := New(id("a1"), covers("a1"))
+	r := newReplica(id("a1"), covers("a1"))
 	expect(t, "received", r.Received("p", id("b1"), covers("a1", "b1")), "adopt b1 after a1")
 	expect(t, "received", r.Received("q", id("c1"), covers("a1", "c1")))
 	expect(t, "failed", r.Failed(id("b1")), "adopt c1 after a1")
 }
 
-// TestFork: a peer with another commit of one number is refused once, until it
-// connects again, and gets nothing.
+// TestFork: of "a2" and "a2b", both number 2 of a, the first stands: its node
+// refuses the other head, at whatever numbers the two are, and sends its own;
+// the other's node yields.
 func TestFork(t *testing.T) {
-	r := New(id("a2"), covers("a2"))
-	forked := object.Cover{{Writer: "a.1", Seq: 2, Commit: id("x")}}
-	expect(t, "connected", r.Connected("p", id("x"), forked), "refuse p a.1")
-	expect(t, "announced", r.Announced("p", id("y"), forked))
-	expect(t, "received", r.Received("p", id("x"), forked))
-	expect(t, "committed", r.Committed(id("a3"), covers("a3")))
-	expect(t, "cured", r.Connected("p", id("a2"), covers("a2")), "tell p a3", "push p a3 not a2")
+	line := func(c string) object.Cover {
+		return object.Cover{{Writer: "a.1", Seq: uint64(c[1] - '0'), Commit: id(c)}}
+	}
+	for _, c := range []struct{ stands, yields string }{{"a2", "a2b"}, {"a4", "a2b"}, {"a2", "a4b"}, {"a3", "a4b"}} {
+		t.Run(c.stands+" "+c.yields, func(t *testing.T) {
+			r := newReplica(id(c.stands), line(c.stands))
+			refused := "refuse p a.1 a2 a2b"
+			expect(t, "connected", r.Connected("p", id(c.yields), line(c.yields)), refused, "tell p "+c.stands, "push p "+c.stands+" not")
+			expect(t, "announced", r.Announced("p", id(c.yields), line(c.yields)))
+			expect(t, "received", r.Received("p", id(c.yields), line(c.yields)))
+			if r.Mirrored("p", line(c.stands)) || r.Behind("p") == 0 {
+				t.Error("a forked peer is taken to be up to date")
+			}
+			cured := slices.Concat(line(c.stands), covers("b1"))
+			expect(t, "cured", r.Announced("p", id("m"), cured))
+			expect(t, "again", r.Announced("p", id(c.yields), line(c.yields)), refused)
+
+			r = newReplica(id(c.yields), line(c.yields))
+			expect(t, "received", r.Received("p", id(c.stands), line(c.stands)), "yield "+c.yields+" to "+c.stands)
+			expect(t, "yielded", r.Yielded(id(c.yields), id(c.stands), id("m"), cured), "adopt m after "+c.yields)
+			expect(t, "applied", r.Applied(id("m")))
+			if r.Covers(line(c.yields)) || !r.Covers(line(c.stands)) {
+				t.Error("the wrong side gave way")
+			}
+		})
+	}
+}
+
+// TestCommitOvertakesYield: what was to take the place of a head that has moved
+// on is not adopted, and the node yields again.
+func TestCommitOvertakesYield(t *testing.T) {
+	fork := object.Cover{{Writer: "a.1", Seq: 2, Commit: id("a2b")}}
+	r := newReplica(id("a2b"), fork)
+	expect(t, "received", r.Received("p", id("a2"), covers("a2")), "yield a2b to a2")
+	more := slices.Concat(fork, covers("b1"))
+	expect(t, "committed", r.Committed(id("b1"), more))
+	expect(t, "yielded", r.Yielded(id("a2b"), id("a2"), id("m"), covers("a2", "c1")), "yield b1 to a2")
+	expect(t, "failed", r.Failed(id("a2")))
+}
+
+// TestUnknownLine: a larger number whose commits are not here does not prove
+// that a peer has ours, and is not sent anything on that account either.
+func TestUnknownLine(t *testing.T) {
+	r := newReplica(id("a2"), covers("a2"))
+	ahead := object.Cover{{Writer: "a.1", Seq: 4, Commit: id("x4")}}
+	expect(t, "connected", r.Connected("p", id("x4"), ahead), "tell p a2")
+	if r.Mirrored("p", covers("a2")) {
+		t.Error("taken to be mirrored")
+	}
+	if !r.Mirrored("p", nil) || r.Behind("p") != 0 {
+		t.Error("taken to be behind")
+	}
 }
 
 func TestRecent(t *testing.T) {

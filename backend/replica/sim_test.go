@@ -26,6 +26,9 @@ type sim struct {
 	// arrived: no network is to do this.
 	lose func(s *sim, to int, m message) bool
 	errs []error
+	// restored says that some node went back to an old state: then commits may
+	// be recorded anew, as others.
+	restored bool
 }
 
 // order says when announcements arrive. They commute with almost all else, so
@@ -40,11 +43,22 @@ const (
 
 // simNode is a node: what its disk holds, and its replica.
 type simNode struct {
-	r     *Replica
-	ref   object.CommitID
-	has   map[object.CommitID]bool
-	seq   uint64
+	r *Replica
+	disk
 	local []local
+	old   disk // a copy that its user made, at some time
+}
+
+// disk is what a node keeps.
+type disk struct {
+	ref    object.CommitID
+	has    map[object.CommitID]bool
+	writer object.Writer
+}
+
+func (d disk) copy() disk {
+	d.has = maps.Clone(d.has)
+	return d
 }
 
 // local is work of one node's engine.
@@ -70,10 +84,29 @@ type message struct {
 
 func newSim(w *world, n int) *sim {
 	s := &sim{w: w, flows: make(map[[2]int]*flow), made: make(map[object.CommitID]bool)}
-	for range n {
-		s.nodes = append(s.nodes, &simNode{r: New(object.CommitID{}, nil), has: make(map[object.CommitID]bool)})
+	for i := range n {
+		n := &simNode{disk: disk{has: make(map[object.CommitID]bool), writer: w.newWriter(i)}}
+		n.old = n.copy()
+		s.nodes = append(s.nodes, n)
+		s.start(i)
 	}
 	return s
+}
+
+// start begins a node's replica from its disk.
+func (s *sim) start(i int) {
+	n := s.nodes[i]
+	n.local, n.r = nil, New(n.ref, s.w.cover(n.ref), s.lineage(n))
+}
+
+// lineage knows the commits that a node has.
+func (s *sim) lineage(n *simNode) *object.Lineage {
+	return object.NewLineage(func(id object.CommitID) (*object.Commit, error) {
+		if !n.has[id] {
+			return nil, fmt.Errorf("%s is not here", id)
+		}
+		return s.w.Commit(id)
+	})
 }
 
 func peerName(i int) Peer { return Peer(fmt.Sprint("n", i)) }
@@ -109,7 +142,9 @@ func (s *sim) do(i int, acts []Action) {
 				f.announced = append(f.announced, message{head: a.Head})
 			}
 		case Refuse:
-			s.fail("n%d refuses %s", i, a.Peer)
+			if !s.restored {
+				s.fail("n%d refuses %s", i, a.Peer)
+			}
 		default:
 			n.local = append(n.local, local{act: act})
 		}
@@ -133,6 +168,14 @@ func (s *sim) work(i int) {
 		n.has[id] = true
 		s.made[id] = true
 		s.do(i, n.r.Merged(a.Ours, a.Theirs, id, s.w.cover(id)))
+	case Yield:
+		if !n.has[a.Ours] || !n.has[a.Theirs] {
+			s.fail("n%d yields to what it lacks", i)
+		}
+		n.writer = s.w.newWriter(i)
+		anew, id := s.w.yielded(a.Ours, a.Theirs, n.writer)
+		n.has[anew], n.has[id] = true, true
+		s.do(i, n.r.Yielded(a.Ours, a.Theirs, id, s.w.cover(id)))
 	case Adopt:
 		if n.ref != a.From {
 			return // a local commit came between
@@ -155,8 +198,10 @@ func (s *sim) work(i int) {
 func (s *sim) commit(i int, rng *rand.Rand) {
 	n := s.nodes[i]
 	var tree object.TreeID
-	n.seq++
-	c := &object.Commit{Author: "node", Email: "k@smfs", Message: "edit", Writer: fmt.Sprintf("key%d.1", i), Seq: n.seq, Gen: 1, Cover: s.w.cover(n.ref)}
+	c := &object.Commit{Author: "node", Email: "k@smfs", Message: "edit", Writer: n.writer, Seq: 1, Gen: 1, Cover: s.w.cover(n.ref), Time: s.w.tick(rng)}
+	if t, ok := c.Cover.Get(n.writer); ok {
+		c.Seq = t.Seq + 1
+	}
 	if !n.ref.IsZero() {
 		p := s.w.commits[n.ref]
 		tree, c.Parents, c.Gen = p.Tree, []object.CommitID{n.ref}, p.Gen+1
@@ -192,6 +237,27 @@ func (s *sim) disconnect(i, j int) {
 	}
 }
 
+// restore takes a node back to the copy of its disk, or makes one. What no
+// other node has in its head by then is lost by that alone.
+func (s *sim) restore(i int) {
+	n := s.nodes[i]
+	kept := map[object.CommitID]bool{}
+	for j, o := range s.nodes {
+		if j != i {
+			maps.Copy(kept, s.w.reach(o.ref))
+		}
+	}
+	maps.Copy(kept, s.w.reach(n.old.ref))
+	for k := range s.w.writes {
+		if wr := &s.w.writes[k]; !kept[wr.commit] {
+			wr.blob = object.BlobID{} // it may come up again: what it replaced may be gone
+		}
+	}
+	s.restored = true
+	n.disk = n.old.copy()
+	s.crash(i)
+}
+
 // crash ends a node's engine and starts it again from its disk.
 func (s *sim) crash(i int) {
 	for j := range s.nodes {
@@ -199,8 +265,7 @@ func (s *sim) crash(i int) {
 			s.disconnect(i, j)
 		}
 	}
-	n := s.nodes[i]
-	n.local, n.r = nil, New(n.ref, s.w.cover(n.ref))
+	s.start(i)
 }
 
 // event is one thing that may happen next.
@@ -280,7 +345,11 @@ func (s *sim) receive(from, to int, m message) {
 	if s.lose != nil && s.lose(s, to, m) {
 		return
 	}
-	s.do(to, dst.r.Received(peerName(from), m.head, s.w.cover(m.head)))
+	cover := s.w.cover(m.head)
+	if t, ok := cover.Get(dst.writer); ok && !s.w.cover(dst.ref).Has(t.Writer, t.Seq) {
+		dst.writer = s.w.newWriter(to) // it has forgotten what it wrote
+	}
+	s.do(to, dst.r.Received(peerName(from), m.head, cover))
 }
 
 // twice delivers a push once more, as a sender that missed the answer would.
@@ -340,7 +409,7 @@ func (s *sim) checkWrites(head object.CommitID) {
 	}
 	for _, wr := range s.w.writes {
 		c := s.w.commits[wr.commit]
-		if !cover.Has(c.Writer, c.Seq) {
+		if !s.restored && !cover.Has(c.Writer, c.Seq) {
 			s.fail("%s:%d is not in the head", c.Writer, c.Seq)
 		}
 		if _, is := now[wr.blob]; !wr.blob.IsZero() && !is && !gone[wr.blob] {

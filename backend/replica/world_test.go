@@ -19,6 +19,8 @@ type world struct {
 	merges  map[[2]object.CommitID]object.CommitID
 	writes  []write
 	next    int // numbers contents and files
+	writers int
+	clock   int64
 	// join makes merges; tests replace it by broken ones.
 	join func(w *world, a, b object.CommitID) (*object.Commit, error)
 }
@@ -111,12 +113,35 @@ func (w *world) merged(a, b object.CommitID) object.CommitID {
 	return id
 }
 
+// newWriter is an incarnation that no node had before.
+func (w *world) newWriter(node int) object.Writer {
+	w.writers++
+	return fmt.Sprintf("n%d.%d", node, w.writers)
+}
+
+// tick is a time of commit: often that of the one before.
+func (w *world) tick(rng *rand.Rand) int64 {
+	w.clock += int64(rng.IntN(2))
+	return w.clock
+}
+
+// yielded records anew what ours has beyond theirs, and merges the two.
+func (w *world) yielded(ours, theirs object.CommitID, as object.Writer) (anew, merged object.CommitID) {
+	c, err := merge.Anew(w, ours, theirs, as)
+	if err != nil {
+		panic(err)
+	}
+	c.Author, c.Email, c.Time = "node", "k@smfs", w.clock
+	anew = w.put(c)
+	return anew, w.merged(anew, theirs)
+}
+
 // reach is what a commit is made of, and itself.
 func (w *world) reach(ids ...object.CommitID) map[object.CommitID]bool {
 	out := make(map[object.CommitID]bool)
 	for len(ids) > 0 {
 		id := ids[0]
-		if ids = ids[1:]; !out[id] {
+		if ids = ids[1:]; !id.IsZero() && !out[id] {
 			out[id] = true
 			ids = append(ids, w.commits[id].Parents...)
 		}

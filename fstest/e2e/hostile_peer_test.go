@@ -57,8 +57,10 @@ var ways = map[string]func(dir string){
 			s.Close()
 		}
 	},
-	"attacks": runAttacks,
-	"liar":    runLiar,
+	"attacks":      runAttacks,
+	"liar":         runLiar,
+	"refuses-fork": func(string) { runRefuser(peer.Fork) },
+	"refuses-all":  func(string) { runRefuser(peer.Damaged) },
 }
 
 type stdio struct {
@@ -99,6 +101,23 @@ func (d *deaf) OnPush(_ context.Context, _ *peer.Session, _ peer.Push, pack io.R
 func (d *deaf) OnJoin(_ context.Context, _ *peer.Session, j peer.Join) (peer.Joined, error) {
 	close(d.joined)
 	return peer.Joined{IDs: j.IDs, Empty: true}, nil
+}
+
+// refuser takes nothing.
+type refuser struct {
+	deaf
+	code peer.Code
+}
+
+func (r *refuser) OnPush(_ context.Context, _ *peer.Session, p peer.Push, _ io.Reader) error {
+	return &peer.Refusal{Code: r.code, Resource: p.Resource, Message: "not in this house"}
+}
+
+func runRefuser(code peer.Code) {
+	im := newImpostor()
+	if s, err := open(im, &refuser{deaf{make(chan struct{})}, code}); err == nil {
+		<-s.Done()
+	}
 }
 
 // outcome is how one attack ended, a line of DIR/outcomes.

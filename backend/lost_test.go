@@ -1,0 +1,68 @@
+package backend_test
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/silvermirror/smfs/backend"
+)
+
+// TestLostHead: a store whose ref is gone finds its head again, with all that
+// was committed: what came from peers, tags, and what the index has not seen.
+func TestLostHead(t *testing.T) {
+	for _, lost := range []string{"the ref", "the ref and the index"} {
+		t.Run(lost, func(t *testing.T) {
+			a, b := openMirror(t, t.TempDir()), openMirror(t, t.TempDir())
+			a.write("f1", "one")
+			a.sync()
+			b.write("g", "other")
+			b.sync()
+			a.meet(b)
+			a.write("f2", "two")
+			a.sync()
+			a.tag("f2", "work")
+			head := a.engine.Head()
+			a.stop()
+			must(t, os.Remove(a.dir+"/.silvermirror/store/mirror.git/refs/heads/main"))
+			if lost != "the ref" {
+				must(t, os.RemoveAll(a.dir+"/.silvermirror/index"))
+			}
+			must(t, os.Remove(a.dir+"/f1")) // a deed, as far as the index is there to tell
+			a = openMirror(t, a.dir)
+			if got := a.git("rev-parse", "main"); got != head {
+				t.Errorf("went on from %s, not %s", got, head)
+			}
+			a.sync()
+			a.write("n", "new")
+			a.sync()
+			a.meet(b)
+			same(t, a, b)
+			if a.tagsOf("f2") != "work" || a.read("g") != "other" || b.read("n") != "new" {
+				t.Errorf("f2 has tags %q, g is %q, n %q", a.tagsOf("f2"), a.read("g"), b.read("n"))
+			}
+			if _, err := os.Stat(b.dir + "/f1"); lost == "the ref" && !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("a file that was deleted is back (%v)", err)
+			}
+		})
+	}
+}
+
+// TestLostHistory: a store that is empty where something was committed is not
+// taken for a new one.
+func TestLostHistory(t *testing.T) {
+	a := openMirror(t, t.TempDir())
+	a.write("f1", "one")
+	a.sync()
+	a.stop()
+	git := a.dir + "/.silvermirror/store/mirror.git/"
+	must(t, os.Remove(git+"refs/heads/main"))
+	must(t, os.RemoveAll(git+"objects/pack"))
+	must(t, os.Mkdir(git+"objects/pack", 0o755))
+	_, _, err := openEngine(a.dir, slog.New(slog.DiscardHandler))
+	if !errors.Is(err, backend.ErrDamaged) || !strings.Contains(err.Error(), "refs/heads/main") || backend.Hint(err) == "" {
+		t.Errorf("opening it: %v", err)
+	}
+}
