@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/sha1"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/silvermirror/smfs/backend"
 )
@@ -144,5 +147,46 @@ func TestAppliedIsNotChangedBeside(t *testing.T) {
 			t.Fatalf("after an apply of %s: %+v", head, r)
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// TestRandomlyChangedBeside moves, makes, exchanges and removes directories and
+// files as fast as it can.
+func TestRandomlyChangedBeside(t *testing.T) {
+	m := openMirror(t, t.TempDir())
+	must(t, m.engine.Wait(context.Background(), backend.WaitOptions{}))
+	seed := time.Now().UnixNano()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(uint64(seed), 0))
+	any := func() string {
+		path := m.dir
+		for range 1 + random.IntN(3) {
+			path = filepath.Join(path, fmt.Sprint("n", random.IntN(3)))
+		}
+		return path
+	}
+	for round := range 20 {
+		for range 1 + random.IntN(200) { // most fail, as there is something else
+			switch random.IntN(6) {
+			case 0, 1:
+				_ = os.Mkdir(any(), 0o755)
+			case 2:
+				_ = os.WriteFile(filepath.Join(any(), "f"), fmt.Append(nil, random.IntN(1000)), 0o644)
+			case 3:
+				_ = os.Rename(any(), any())
+			case 4:
+				_ = unix.Renameat2(unix.AT_FDCWD, any(), unix.AT_FDCWD, any(), unix.RENAME_EXCHANGE)
+			case 5:
+				_ = os.RemoveAll(any())
+			}
+		}
+		if round%4 == 3 {
+			m.committed()
+		}
+	}
+	s, err := m.engine.Status(context.Background())
+	must(t, err)
+	if r := s.Resources[0]; r.Problem != "" {
+		t.Errorf("status: %+v", r)
 	}
 }

@@ -37,6 +37,8 @@ type Watcher struct {
 	o      Options
 	root   string // the root's name for the kernel, through its fd
 	notify *fsnotify.Watcher
+	failed chan error    // why nothing is told any more
+	heard  chan struct{} // closed once hear has ended
 	dirs   dir
 	paths  map[journal.FileKey]string // of the watched directories
 }
@@ -50,19 +52,41 @@ func Open(ctx context.Context, o Options) (*Watcher, error) {
 	}
 	w := &Watcher{
 		o: o, root: fmt.Sprintf("/proc/self/fd/%d", o.Tree.RootFD()), notify: notify,
-		paths: map[journal.FileKey]string{},
+		failed: make(chan error, 1), heard: make(chan struct{}), paths: map[journal.FileKey]string{},
 	}
+	go w.hear()
 	if _, err := w.add(ctx, ""); err != nil {
-		return nil, errors.Join(err, notify.Close())
+		w.close()
+		return nil, err
 	}
 	return w, nil
+}
+
+// hear takes fsnotify's errors: it holds a lock while it tells one, so that
+// neither Add nor Remove would return to somebody who takes them later.
+func (w *Watcher) hear() {
+	defer close(w.heard)
+	for err := range w.notify.Errors {
+		if errors.Is(err, unix.EINVAL) {
+			continue // of a watch that the kernel has ended already
+		}
+		select {
+		case w.failed <- err:
+		default:
+		}
+	}
+}
+
+func (w *Watcher) close() {
+	_ = w.notify.Close() // the fd of an inotify instance; there is nothing to lose
+	<-w.heard
 }
 
 // Run sends calls of found to worker, each with what has changed since the one
 // before, until ctx ends (nil) or changes cannot be told any more. It goes on
 // listening while the worker has no time.
 func (w *Watcher) Run(ctx context.Context, worker chan<- func(), found func(*Changes)) error {
-	defer w.notify.Close()
+	defer w.close()
 	b := newBatch()
 	for {
 		ready := worker
@@ -73,10 +97,10 @@ func (w *Watcher) Run(ctx context.Context, worker chan<- func(), found func(*Cha
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-w.notify.Errors:
+		case err := <-w.failed:
 			return explain(err)
 		case ev := <-w.notify.Events:
-			if err := w.event(ctx, ev, told); err != nil {
+			if err := w.event(ctx, ev, told); err != nil && ctx.Err() == nil {
 				return err
 			}
 			b.grew(w.o, ev.Has(fsnotify.Rename))
