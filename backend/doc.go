@@ -27,7 +27,8 @@
 //   - ingest.go believes nothing of what a peer sends, integrate.go adopts or
 //     merges, apply.go changes the disk by compare-and-swap, waiting.go knows
 //     what had to wait
-//   - scan.go finds what no journal has seen
+//   - scan.go finds what no journal has seen, beside.go what is changed beside
+//     the mount while the engine runs
 //   - history.go, restore.go, tagging.go, status.go, wait.go are the API's
 //
 // # What survives a crash
