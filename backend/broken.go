@@ -62,7 +62,7 @@ func (e *Engine) unusable(name string) error {
 // uncommitted fails if a resource that cannot be used may have changed.
 func (e *Engine) uncommitted() error {
 	for _, b := range e.broken {
-		if !b.watched || b.journal.Pending(b.name) > 0 {
+		if !b.journaled || b.journal.Pending(b.name) > 0 {
 			return b.err
 		}
 	}

@@ -29,7 +29,8 @@
 //     merges, fork.go gives way to a peer that knows what an old copy of this
 //     mirror has forgotten, apply.go plans the steps that change the disk by
 //     compare-and-swap, waiting.go knows what had to wait
-//   - scan.go finds what no journal has seen, lost.go a head whose ref is gone
+//   - scan.go finds what no journal has seen, beside.go what is changed beside
+//     the mount while the engine runs, lost.go a head whose ref is gone
 //   - history.go, restore.go, tagging.go, status.go, wait.go are the API's
 //
 // # What survives a crash

@@ -52,7 +52,7 @@ func (e *Engine) newResource(conf config.Resource) *resource {
 	r := &resource{
 		name: conf.Name, conf: conf, journal: e.o.Journal, ignore: config.NewIgnore(conf.Ignore, conf.VCS),
 		random: random, now: time.Now, log: e.log, nodeName: e.o.Node.Name, generation: &e.generation, key: e.o.Node.Signer,
-		watched: e.o.Mounted && !conf.External, looks: looks{},
+		journaled: e.o.Mounted && !conf.External, looks: looks{},
 		wantScan: !e.o.Trusted || !e.o.Mounted || conf.External || e.o.Journal.Recovery().Damaged,
 		calls:    make(chan func()), retry: make(chan struct{}, 1), ready: make(chan struct{}),
 		local: &pathSet{}, kept: &pathSet{}, nodes: map[string]*link{}, problems: map[string]string{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),

@@ -50,7 +50,8 @@ type resource struct {
 	hangUp     func(error)          // ends the sessions that share the resource; likewise
 	mended     func(node string)    // forgets why a node was not up to date; likewise
 	generation *atomic.Uint64       // of the engine: counts what views may show anew
-	watched    bool                 // every change comes through a mount: no scan is needed
+	journaled  bool                 // every change comes through a mount: no scan is needed
+	unwatch    func()               // ends the watch of what does not; startScan's
 	wantScan   bool
 	scanning   bool
 	behind     bool // the disk is not at the head
@@ -59,7 +60,7 @@ type resource struct {
 	looked     int              // marks at the last look whether something is due
 	todo       []replica.Action // not done yet
 	nodes      map[string]*link // in use, by fingerprint
-	scanAgain  time.Time        // the last scan was not complete: when to repeat it
+	scanAgain  time.Time        // when to scan again; zero: what the last scan and the watch have told is all
 	scannedAll atomic.Bool      // a scan was complete
 
 	acceptDeletes bool // that a scan held back
@@ -77,15 +78,16 @@ type resource struct {
 	kept   *pathSet    // directories deleted elsewhere that hold ignored files here
 	tagged *tags.Index // by the files' FileIDs
 
-	mu       sync.Mutex // guards what follows; innermost
-	head     object.CommitID
-	headC    *object.Commit
-	waiting  []string          // names whose remote version could not be applied yet
-	problems map[string]string // by path, "" for the resource itself
-	cleared  map[string]string // the problems before the last clearProblems: what lasts is not logged again
-	question string            // that a scan asks
-	watchers map[chan struct{}]struct{}
-	peers    map[string]peerState // by node fingerprint
+	mu        sync.Mutex // guards what follows; innermost
+	head      object.CommitID
+	headC     *object.Commit
+	waiting   []string          // names whose remote version could not be applied yet
+	problems  map[string]string // by path, "" for the resource itself
+	cleared   map[string]string // the problems before the last clearProblems: what lasts is not logged again
+	question  string            // that a scan asks
+	unwatched string            // why changes beside the mount are only found by scans; "": they are watched
+	watchers  map[chan struct{}]struct{}
+	peers     map[string]peerState // by node fingerprint
 }
 
 // do runs f on the worker and waits for it.

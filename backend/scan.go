@@ -7,12 +7,14 @@ import (
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/fs/tree"
 )
 
 // A scan that would delete over half of at least this many files asks first.
 const askAbove = 1000
 
-// scanPause is how long after a scan that was not complete the next one comes.
+// scanPause is how long after a scan the next one comes, where it was not complete
+// or changes cannot be watched.
 const scanPause = time.Minute
 
 // scanResult is what a scan found.
@@ -85,39 +87,13 @@ func (s *scanner) dir(path string, id object.FileID) error {
 	return nil
 }
 
-// entry looks at one name that is there; n is what the index has at it.
+// entry looks at one name and at all below it; n is what the index has at it.
 func (s *scanner) entry(path string, n *index.Node) error {
-	info, err := s.r.tree.Stat(path)
-	switch {
-	case isAbsent(err):
-		if n != nil {
-			return s.gone(path, *n)
-		}
-		return nil
-	case err != nil:
-		s.failed(path, err)
-		return nil
+	info, isDir, err := s.name(path, n)
+	if err != nil || !isDir {
+		return err
 	}
-	if s.r.skip(path, isDir(info)) {
-		return nil
-	}
-	s.looked++
-	kind, mirrored := kindOf(info)
-	if !mirrored {
-		s.r.local.add(path)
-		if n != nil {
-			s.found = append(s.found, path)
-		}
-		return nil
-	}
-	known := n != nil && n.Kind == kind && sameKey(*n, info)
-	if !known || n.Uncertain || kind != object.Dir && !sameStat(diskInfo(*n), info) || diskInfo(*n).Mode != info.Mode {
-		s.found = append(s.found, path)
-	}
-	if kind != object.Dir {
-		return nil
-	}
-	if known {
+	if isNode(n, object.Dir, info) {
 		return s.dir(path, n.ID)
 	}
 	for _, slot := range s.tx.ByKey(info.Key) {
@@ -126,6 +102,42 @@ func (s *scanner) entry(path string, n *index.Node) error {
 		}
 	}
 	return nil // a new directory: the committer walks it
+}
+
+// name looks at one name alone and tells whether a directory of the resource's
+// is there.
+func (s *scanner) name(path string, n *index.Node) (info tree.Info, dir bool, err error) {
+	info, err = s.r.tree.Stat(path)
+	switch {
+	case isAbsent(err) && n != nil:
+		return info, false, s.gone(path, *n)
+	case isAbsent(err):
+		return info, false, nil
+	case err != nil:
+		s.failed(path, err)
+		return info, false, nil
+	}
+	if s.r.skip(path, isDir(info)) {
+		return info, false, nil
+	}
+	s.looked++
+	kind, mirrored := kindOf(info)
+	if !mirrored {
+		s.r.local.add(path)
+		if n != nil {
+			s.found = append(s.found, path)
+		}
+		return info, false, nil
+	}
+	if !isNode(n, kind, info) || n.Uncertain || kind != object.Dir && !sameStat(diskInfo(*n), info) || diskInfo(*n).Mode != info.Mode {
+		s.found = append(s.found, path)
+	}
+	return info, kind == object.Dir, nil
+}
+
+// isNode tells whether what is there is what the index has there, or may be.
+func isNode(n *index.Node, kind object.Kind, info tree.Info) bool {
+	return n != nil && n.Kind == kind && sameKey(*n, info)
 }
 
 func (s *scanner) gone(path string, n index.Node) error {
@@ -174,9 +186,10 @@ func (r *resource) finishScan(s *scanResult) error {
 		return err
 	}
 	r.scannedAll.Store(s.err == nil)
-	r.scanAgain = time.Time{}
+	if s.err != nil || r.isUnwatched() {
+		r.scanAgain = earlier(r.scanAgain, r.now().Add(scanPause))
+	}
 	if s.err != nil {
-		r.scanAgain = r.now().Add(scanPause)
 		if len(s.missing) > 0 {
 			r.report("", fmt.Errorf("%d names are missing, but the scan was not complete: %w", len(s.missing), s.err))
 		}
@@ -192,6 +205,13 @@ func (r *resource) finishScan(s *scanResult) error {
 		return nil
 	}
 	return r.journal.Found(r.name, s.missing...)
+}
+
+// asks tells whether a question is open.
+func (r *resource) asks() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.question != ""
 }
 
 // ask shows a question in status until a later scan answers it.
@@ -218,6 +238,9 @@ func (r *resource) fileCount() (n int, err error) {
 func (r *resource) startScan(ctx context.Context) {
 	r.wantScan, r.scanning = false, true
 	r.background.Go(func() {
+		if !r.journaled {
+			r.watchBeside(ctx)
+		}
 		res, err := r.scan(ctx)
 		finish := func() {
 			r.scanning = false
@@ -247,7 +270,7 @@ func (r *resource) startScan(ctx context.Context) {
 // every change goes through a mount, else by a scan.
 func (r *resource) refresh(ctx context.Context) error {
 	var err error
-	if r.watched {
+	if r.journaled {
 		err = r.commitAll(ctx)
 	} else {
 		err = r.rescan(ctx)
@@ -258,11 +281,14 @@ func (r *resource) refresh(ctx context.Context) error {
 	return r.applyIfBehind(ctx)
 }
 
-// rescan scans and commits on the worker.
+// rescan scans and commits on the worker: no change is told of meanwhile.
 func (r *resource) rescan(ctx context.Context) error {
 	res, err := r.scan(ctx)
 	if err != nil {
 		return err
+	}
+	if !r.isUnwatched() {
+		r.scanAgain = time.Time{} // else that is what watches again
 	}
 	if err := r.finishScan(res); err != nil {
 		return err

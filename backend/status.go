@@ -27,8 +27,10 @@ func (r *resource) status() (ResourceStatus, error) {
 		s.Waiting = append(s.Waiting, r.mirrorPath(path))
 	}
 	var problems []string
-	if r.question != "" {
-		problems = append(problems, r.question)
+	for _, text := range []string{r.question, r.unwatched} {
+		if text != "" {
+			problems = append(problems, text)
+		}
 	}
 	for _, text := range r.problems {
 		problems = append(problems, text)

@@ -52,7 +52,7 @@ func (r *resource) waitCommitted(ctx context.Context) error {
 	// may grow meanwhile, when the kernel tells of a close that came before.
 	var start time.Time
 	if err := r.do(ctx, func() error {
-		if !r.watched || !r.scanAgain.IsZero() { // or not all was seen by the last scan
+		if !r.journaled || !r.scanAgain.IsZero() { // or not all was seen by the last scan
 			if err := r.rescan(ctx); err != nil {
 				return err
 			}
