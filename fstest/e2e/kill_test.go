@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	killRounds = flag.Int("kill.rounds", 6, "how often the daemon is killed, per data path")
+	killRounds = flag.Int("kill.rounds", 2, "how often the daemon is killed, per data path")
 	killSeed   = flag.Uint64("kill.seed", 0, "seed of the kill test; 0: a new one")
 )
 
