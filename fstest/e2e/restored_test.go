@@ -14,7 +14,7 @@ import (
 // copyOver makes to the same as from, in place.
 func copyOver(t *testing.T, from, to string) {
 	t.Helper()
-	if out, err := exec.Command("rsync", "-aX", "--delete", from+"/", to+"/").CombinedOutput(); err != nil {
+	if out, err := exec.Command("rsync", "-aXI", "--delete", from+"/", to+"/").CombinedOutput(); err != nil {
 		t.Fatalf("rsync: %v\n%s", err, out)
 	}
 }

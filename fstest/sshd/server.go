@@ -96,6 +96,9 @@ func (s *Server) configure() {
 		"AllowTcpForwarding yes",
 		"PrintMotd no",
 	}
+	// bash reads the user's ~/.bashrc in a session unless it is told that another
+	// shell has done so: tests are not to depend on what is in there.
+	lines = append(lines, "SetEnv SHLVL=1")
 	check(s.t, os.WriteFile(s.path("sshd_config"), []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 }
 
