@@ -105,7 +105,7 @@ func (a *applier) alreadyThere(path string, e object.Entry) (tree.Info, bool) {
 	if e.Kind == object.Symlink {
 		return info, info.Mtime == e.Mtime
 	}
-	x, err := a.r.xattrs(path)
+	x, _, err := a.r.xattrs(path)
 	return info, err == nil && sameXattrs(x, e.Xattrs) && info.Mtime == e.Mtime && mirroredMode(info.Mode, e.Kind) == e.Mode
 }
 

@@ -185,7 +185,7 @@ func (c *checker) checkEntry(path string, info tree.Info, e object.Entry) error 
 	if mirroredMode(info.Mode, kind) != e.Mode {
 		c.fault("%s has mode %o on disk, %o in the head", path, info.Mode, e.Mode)
 	}
-	x, err := c.r.xattrs(path)
+	x, _, err := c.r.xattrs(path)
 	if err == nil && !sameXattrs(x, e.Xattrs) {
 		c.fault("%s has attributes %v on disk, %v in the head", path, x, e.Xattrs)
 	}

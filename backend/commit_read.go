@@ -26,7 +26,8 @@ var errOpen = errors.New("open for writing")
 var errChanging = errors.New("changed while being read")
 
 // read returns the node of what is at a name, reading content only where its
-// stat does not vouch for the bytes that the index knows.
+// stat does not vouch for the bytes that the index knows. What it reads is of
+// the inode that was seen, or errChanging: the file's other names get it too.
 func (c *committer) read(s *seen, kind object.Kind, from origin) (index.Node, error) {
 	n := index.Node{Key: s.info.Key, Size: s.info.Size, Ctime: s.info.Ctime}
 	if from.node != nil {
@@ -35,9 +36,12 @@ func (c *committer) read(s *seen, kind object.Kind, from origin) (index.Node, er
 	n.Kind = kind
 	if kind != object.Symlink {
 		n.Mode = s.info.Perm()
-		xattrs, err := c.r.xattrs(s.path)
+		xattrs, info, err := c.r.xattrs(s.path)
 		if err != nil {
 			return n, err
+		}
+		if info.Key != s.info.Key {
+			return n, errChanging
 		}
 		n.Xattrs = xattrs
 	}
@@ -69,8 +73,8 @@ func writesData(k journal.KindSet) bool {
 }
 
 func (c *committer) readLink(s *seen, n *index.Node) error {
-	target, err := c.r.tree.Readlink(s.path)
-	if errors.Is(err, unix.EINVAL) {
+	target, info, err := c.r.tree.Readlink(s.path)
+	if errors.Is(err, unix.EINVAL) || err == nil && info.Key != s.info.Key {
 		return errChanging // it is something else by now
 	}
 	if err != nil {
@@ -137,6 +141,9 @@ func (c *committer) watchOpen(s *seen) error {
 		return err
 	}
 	defer f.Close()
+	if f.Key != s.info.Key {
+		return errChanging
+	}
 	quiet, err := f.Quiet()
 	if err != nil {
 		return err

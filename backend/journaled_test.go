@@ -125,7 +125,7 @@ func (c *changer) pick() string { return racedNames[c.rnd.IntN(len(racedNames))]
 
 func (c *changer) change() {
 	a, b := c.pick(), c.pick()
-	switch c.rnd.IntN(12) {
+	switch c.rnd.IntN(13) {
 	case 0, 1:
 		c.create(a)
 	case 2:
@@ -152,6 +152,8 @@ func (c *changer) change() {
 			c.close(c.open[i])
 			c.open = slices.Delete(c.open, i, i+1)
 		}
+	case 12:
+		c.attribute(a)
 	}
 }
 
@@ -281,6 +283,22 @@ func (c *changer) overwrite(a string) {
 	unlock()
 	c.names.RUnlock()
 	c.write(f)
+}
+
+// attribute sets an attribute of what is at a name.
+func (c *changer) attribute(a string) {
+	c.names.RLock()
+	defer c.names.RUnlock()
+	defer c.lock(a)()
+	st, err := os.Lstat(c.full(a))
+	if err != nil || !st.IsDir() && !st.Mode().IsRegular() {
+		return
+	}
+	key, nlink := keyOf(c.full(a))
+	c.n++
+	c.announced(journal.Record{Kind: journal.KindXattr, Path: a, Key: key, Linked: nlink > 1 && !st.IsDir()}, func() error {
+		return unix.Lsetxattr(c.full(a), "user.n", fmt.Append(nil, c.n), 0)
+	})
 }
 
 // write writes to a file and closes it, now or later.

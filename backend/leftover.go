@@ -190,7 +190,7 @@ func (l *leftover) asLeft() (bool, error) {
 	if err != nil || blob != l.aside.Blob || was.Mtime != l.info.Mtime {
 		return false, err
 	}
-	xattrs, err := l.r.xattrs(l.path)
+	xattrs, _, err := l.r.xattrs(l.path)
 	if err != nil || !sameXattrs(xattrs, l.aside.Xattrs) {
 		return false, err
 	}

@@ -87,20 +87,21 @@ func treeXattrs(list []object.Xattr) []tree.Xattr {
 	return out
 }
 
-// xattrs reads the extended attributes that are mirrored.
-func (r *resource) xattrs(path string) ([]object.Xattr, error) {
-	list, err := r.tree.Xattrs(path)
+// xattrs reads the extended attributes that are mirrored, and says of which
+// inode they are.
+func (r *resource) xattrs(path string) ([]object.Xattr, tree.Info, error) {
+	list, info, err := r.tree.Xattrs(path)
 	if errors.Is(err, tree.ErrUnsupported) || len(list) == 0 && err == nil {
-		return nil, nil
+		return nil, info, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, info, err
 	}
 	out := make([]object.Xattr, len(list))
 	for i, x := range list {
 		out[i] = object.Xattr{Name: x.Name, Value: x.Value}
 	}
-	return out, nil
+	return out, info, nil
 }
 
 // expectNode is what the index says is at a name.

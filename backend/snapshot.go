@@ -12,7 +12,7 @@ import (
 // hashPath computes the blob id of what a path holds, without storing it.
 func (r *resource) hashPath(path string, info tree.Info) (object.BlobID, error) {
 	if info.IsSymlink() {
-		target, err := r.tree.Readlink(path)
+		target, _, err := r.tree.Readlink(path)
 		if err != nil {
 			return object.BlobID{}, err
 		}

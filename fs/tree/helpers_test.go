@@ -57,6 +57,20 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
+func xattrs(t *testing.T, tr *Tree, path string) []Xattr {
+	t.Helper()
+	list, _, err := tr.Xattrs(path)
+	check(t, err)
+	return list
+}
+
+func target(t *testing.T, tr *Tree, path string) string {
+	t.Helper()
+	to, _, err := tr.Readlink(path)
+	check(t, err)
+	return to
+}
+
 func check(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -255,6 +255,6 @@ func tryEscape(t *testing.T, tr *Tree, i int) {
 	if list, err := tr.ReadDir(base); err == nil && len(list) == 0 {
 		t.Errorf("%s is empty", base)
 	}
-	_, _ = tr.Xattrs(base + "/f")
+	_, _, _ = tr.Xattrs(base + "/f")
 	_, _ = tr.Symlink("x", base+"/s", 0)
 }

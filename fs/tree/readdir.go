@@ -106,16 +106,21 @@ func (t *Tree) completeNames(fd int, all []Name) (names, temps []Name, err error
 	return names, temps, nil
 }
 
-// Readlink returns a symlink's target, of any length the kernel allows.
-func (t *Tree) Readlink(path string) (string, error) {
+// Readlink returns a symlink's target, of any length the kernel allows, and the
+// inode that has it.
+func (t *Tree) Readlink(path string) (string, Info, error) {
 	const op = "read link"
 	fd, err := t.openEntry(op, path, unix.O_PATH)
 	if err != nil {
-		return "", err
+		return "", Info{}, err
 	}
 	defer unix.Close(fd)
 	target, err := readlinkFD(fd)
-	return target, t.fail(op, path, err)
+	if err != nil {
+		return "", Info{}, t.fail(op, path, err)
+	}
+	info, err := StatFD(fd)
+	return target, info, t.fail(op, path, err)
 }
 
 func readlinkFD(fd int) (string, error) {

@@ -25,24 +25,24 @@ func mirrored(name string) bool {
 }
 
 // Xattrs returns the user.* attributes of path, sorted by name, without the
-// reserved ones. Symlinks and special files have none, nor has anything on a
-// filesystem without attributes.
-func (t *Tree) Xattrs(path string) ([]Xattr, error) {
+// reserved ones, and the inode that has them. Symlinks and special files have
+// none, nor has anything on a filesystem without attributes.
+func (t *Tree) Xattrs(path string) ([]Xattr, Info, error) {
 	const op = "read attributes of"
 	fd, err := t.openEntry(op, path, unix.O_PATH)
 	if err != nil {
-		return nil, err
+		return nil, Info{}, err
 	}
 	defer unix.Close(fd)
 	info, err := StatFD(fd)
 	if err != nil {
-		return nil, t.fail(op, path, err)
+		return nil, info, t.fail(op, path, err)
 	}
 	if !info.IsRegular() && !info.IsDir() {
-		return nil, nil
+		return nil, info, nil
 	}
 	list, err := xattrsOf(fd)
-	return list, t.fail(op, path, err)
+	return list, info, t.fail(op, path, err)
 }
 
 // Xattrs is Tree.Xattrs of the open inode.
