@@ -133,7 +133,7 @@ func TestHostsInConfig(t *testing.T) {
 	p := fstest.Program{Path: fstest.Build(t), Env: host.Env()}
 	bin := t.TempDir() // smfs is in the PATH of the other machine, as the config has no --command
 	check(t, os.Symlink(p.Path, filepath.Join(bin, "smfs")))
-	host.Configure("SetEnv PATH=" + bin + ":" + os.Getenv("PATH"))
+	host.SetEnv("PATH=" + bin + ":" + os.Getenv("PATH"))
 	a, b := fstest.NewMirror(t, p, "A"), fstest.NewMirror(t, p, "B")
 	configured(t, a, "[::SilverMirror::]", "hosts = "+host.URL(b.Dir), "[mirror]", "directory = .")
 	a.Mount()

@@ -32,6 +32,7 @@ type Server struct {
 
 	t       testing.TB
 	dir     string
+	env     []string // of sessions, beside what configure sets
 	binary  string
 	running *listener
 }
@@ -82,7 +83,11 @@ func (s *Server) configure() {
 	if os.Geteuid() == 0 {
 		check(s.t, os.MkdirAll("/run/sshd", 0o755)) // compiled into sshd
 	}
+	// bash reads the user's ~/.bashrc in a session unless it is told that another
+	// shell has done so: tests are not to depend on what is in there.
+	env := append([]string{"SHLVL=1"}, s.env...)
 	lines := []string{
+		"SetEnv " + strings.Join(env, " "), // sshd takes the first such line alone
 		"HostKey " + s.hostKeyFile(),
 		"AuthorizedKeysFile " + s.AuthorizedKeys,
 		"StrictModes no", // the directories of tests belong to anybody
@@ -96,16 +101,14 @@ func (s *Server) configure() {
 		"AllowTcpForwarding yes",
 		"PrintMotd no",
 	}
-	// bash reads the user's ~/.bashrc in a session unless it is told that another
-	// shell has done so: tests are not to depend on what is in there.
-	lines = append(lines, "SetEnv SHLVL=1")
 	check(s.t, os.WriteFile(s.path("sshd_config"), []byte(strings.Join(lines, "\n")+"\n"), 0o600))
 }
 
-// Configure adds a line to sshd_config, for connections from now on.
-func (s *Server) Configure(line string) {
+// SetEnv adds a variable, NAME=VALUE, to the environment of sessions from now on.
+func (s *Server) SetEnv(variable string) {
 	s.t.Helper()
-	s.append(s.path("sshd_config"), line+"\n")
+	s.env = append(s.env, variable)
+	s.configure()
 }
 
 func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
