@@ -74,11 +74,11 @@ func (c *checker) state() {
 	if n := r.journal.Pending(r.name); n > 0 {
 		c.fault("%d marks are pending: %v", n, r.journal.Snapshot(r.name))
 	}
+	for _, text := range r.problems.list() {
+		c.fault("problem: %s", text)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for path, text := range r.problems {
-		c.fault("problem with %q: %s", path, text)
-	}
 	for _, path := range r.waiting {
 		c.fault("%s waits", path)
 	}

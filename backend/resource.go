@@ -74,18 +74,17 @@ type resource struct {
 	readyOnce      sync.Once
 	scannedAtStart atomic.Int64 // names looked at; -1 before the first scan
 
-	local  *pathSet    // FIFOs, sockets, devices
-	kept   *pathSet    // directories deleted elsewhere that hold ignored files here
-	tagged *tags.Index // by the files' FileIDs
+	local    *pathSet    // FIFOs, sockets, devices
+	kept     *pathSet    // directories deleted elsewhere that hold ignored files here
+	tagged   *tags.Index // by the files' FileIDs
+	problems problems
 
 	mu        sync.Mutex // guards what follows; innermost
 	head      object.CommitID
 	headC     *object.Commit
-	waiting   []string          // names whose remote version could not be applied yet
-	problems  map[string]string // by path, "" for the resource itself
-	cleared   map[string]string // the problems before the last clearProblems: what lasts is not logged again
-	question  string            // that a scan asks
-	unwatched string            // why changes beside the mount are only found by scans; "": they are watched
+	waiting   []string // names whose remote version could not be applied yet
+	question  string   // that a scan asks
+	unwatched string   // why changes beside the mount are only found by scans; "": they are watched
 	watchers  map[chan struct{}]struct{}
 	peers     map[string]peerState // by node fingerprint
 }
@@ -163,27 +162,6 @@ func (r *resource) removeWatcher(w chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.watchers, w)
-}
-
-// report notes a problem with a path, for status; logged once while it lasts.
-func (r *resource) report(path string, err error) {
-	text := fmt.Sprintf("%s: %v", path, err)
-	if path == "" {
-		text = errorText(err)
-	}
-	r.mu.Lock()
-	again := r.problems[path] == text || r.cleared[path] == text
-	r.problems[path] = text
-	r.mu.Unlock()
-	if !again {
-		r.log.Warn("problem", "resource", r.name, "path", path, "error", err)
-	}
-}
-
-func (r *resource) clearProblems() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.cleared, r.problems = r.problems, map[string]string{}
 }
 
 // retrySoon has the worker look again at what could not be done now.

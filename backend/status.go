@@ -32,10 +32,7 @@ func (r *resource) status() (ResourceStatus, error) {
 			problems = append(problems, text)
 		}
 	}
-	for _, text := range r.problems {
-		problems = append(problems, text)
-	}
-	sort.Strings(problems)
+	problems = append(problems, r.problems.list()...)
 	if len(problems) > 3 {
 		problems = append(problems[:3], "and more; see the log")
 	}

@@ -28,6 +28,9 @@ func (r *resource) commitSince(ctx context.Context, start time.Time) ([]uncommit
 	var rest []uncommitted
 	err := r.do(ctx, func() error {
 		err := r.commitAll(ctx)
+		if err != nil && ctx.Err() == nil {
+			r.report("", err)
+		}
 		for _, m := range r.journal.Snapshot(r.name) {
 			if !m.First.After(start) && !r.looks.settled(m.Path, start) {
 				rest = append(rest, r.uncommitted(m))
@@ -42,7 +45,7 @@ func (r *resource) commitSince(ctx context.Context, start time.Time) ([]uncommit
 func (r *resource) uncommitted(m journal.Mark) uncommitted {
 	paths := r.pathsOf(m)
 	for _, path := range paths {
-		if cause := r.problemAt(path); cause != "" {
+		if cause := r.problems.about(path); cause != "" {
 			return uncommitted{r.mirrorPath(path), cause, true}
 		}
 	}
@@ -71,19 +74,6 @@ func (r *resource) pathsOf(m journal.Mark) []string {
 		return nil
 	})
 	return paths
-}
-
-// problemAt is what was reported of a path or of a directory above it, "" where
-// nothing was.
-func (r *resource) problemAt(path string) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for ; path != ""; path, _ = splitPath(path) {
-		if text, ok := r.problems[path]; ok {
-			return strings.TrimPrefix(text, path+": ")
-		}
-	}
-	return ""
 }
 
 // allStuck tells that no waiting helps any of what is left.

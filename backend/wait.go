@@ -115,7 +115,7 @@ func (e *Engine) Sync(ctx context.Context, o SyncOptions) (*SyncReport, error) {
 	for _, r := range list {
 		before, _ := r.headNow()
 		if err := r.do(ctx, func() error {
-			r.clearProblems()
+			r.problems.lookBegins(r.now())
 			r.acceptDeletes = o.AcceptDeletes
 			defer func() { r.acceptDeletes = false }()
 			return r.rescan(ctx)

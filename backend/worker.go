@@ -102,6 +102,7 @@ func (r *resource) turn(ctx context.Context, w *schedule) {
 		r.report("", err)
 		w.failed(start)
 	}
+	r.problems.looked(start, !next.IsZero())
 	if err == nil && w.retryAt.IsZero() {
 		w.pause = firstRetry
 	}
@@ -140,7 +141,7 @@ func (r *resource) tidy(ctx context.Context) {
 
 // lookAgain retries what waits for something outside the engine.
 func (r *resource) lookAgain(ctx context.Context) {
-	r.clearProblems()
+	r.problems.lookBegins(r.now())
 	r.looks.again()
 	var err error
 	if r.asides {
