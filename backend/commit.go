@@ -139,9 +139,9 @@ func (c *committer) withInodes(list []seen, inodes []journal.Mark) []seen {
 	for _, m := range inodes {
 		marked[m.Inode] = m
 	}
-	listed := make(map[string]bool, len(list))
+	listed := make(map[string]journal.FileKey, len(list))
 	for i := range list {
-		listed[list[i].path] = true
+		listed[list[i].path] = list[i].info.Key
 		if m, ok := marked[list[i].info.Key]; ok && list[i].present {
 			list[i].also(m)
 		}
@@ -149,7 +149,11 @@ func (c *committer) withInodes(list []seen, inodes []journal.Mark) []seen {
 	for _, m := range inodes {
 		for _, slot := range c.tx.ByKey(m.Inode) {
 			path, perr := c.tx.Path(slot)
-			if perr == nil && listed[path] {
+			if key, ok := listed[path]; ok && perr == nil {
+				if key != m.Inode && c.moving { // where it is now is not settled
+					c.keep[m.Path] = true
+					c.r.retrySoon()
+				}
 				continue
 			}
 			at, info, err := c.whether(slot, path, perr == nil, m.Inode)
