@@ -34,6 +34,7 @@ type Server struct {
 	dir     string
 	env     []string // of sessions, beside what configure sets
 	binary  string
+	port    port
 	running *listener
 }
 
@@ -51,6 +52,10 @@ func Start(t testing.TB) *Server {
 	check(t, os.WriteFile(s.AuthorizedKeys, nil, 0o600))
 	s.NewHostKey()
 	s.configure()
+	s.port, err = reservePort()
+	check(t, err)
+	t.Cleanup(s.port.free)
+	s.Port = s.port.number
 	s.Up()
 	t.Cleanup(s.Down)
 	s.ClientHome = NewHome(t)
@@ -142,16 +147,15 @@ func (s *Server) Log() string {
 	return string(data)
 }
 
-// Up takes the host up, at the same port if it had one.
+// Up takes the host up, at the port that it has from the start.
 func (s *Server) Up() {
 	s.t.Helper()
 	if s.running != nil {
 		return
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(s.Host, fmt.Sprint(s.Port)))
+	l, err := s.port.listen()
 	check(s.t, err)
-	s.Port = l.Addr().(*net.TCPAddr).Port
-	s.running = &listener{l: l.(*net.TCPListener), server: s, live: map[*exec.Cmd]struct{}{}}
+	s.running = &listener{l: l, server: s, live: map[*exec.Cmd]struct{}{}}
 	s.running.tasks.Go(s.running.accept)
 }
 
