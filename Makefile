@@ -3,6 +3,8 @@
 
 GO        ?= go
 PREFIX    ?= /usr/local
+# Where mount(8) looks for its helpers.
+HELPERDIR ?= /sbin
 TOOLS     := $(GO) tool -modfile=tools/go.mod
 # git may refuse to describe a checkout that belongs to another user.
 BUILDVCS  := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -17,6 +19,8 @@ build:
 
 install: build
 	install -D -m 0755 bin/smfs $(DESTDIR)$(PREFIX)/bin/smfs
+	install -d $(DESTDIR)$(HELPERDIR)
+	ln -sf $(PREFIX)/bin/smfs $(DESTDIR)$(HELPERDIR)/mount.smfs
 
 # Build, and mount the mirror DIR, which is made if need be.
 mount: need-mount build

@@ -41,11 +41,8 @@ func attachRoot(base int, o Options) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	opts := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,max_read=%d,default_permissions", dev, unix.S_IFDIR, maxWrite)
-	if o.AllowOther {
-		opts += ",allow_other"
-	}
-	err = unix.Mount(fsName, procPath(base), fsType, unix.MS_NOSUID|unix.MS_NODEV, opts)
+	opts := fuseOptionText(o, fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,max_read=%d", dev, unix.S_IFDIR, maxWrite))
+	err = unix.Mount(o.Source, procPath(base), fsType, mountFlagBits(o.Flags), opts)
 	if err == nil {
 		return dev, nil
 	}
@@ -84,10 +81,9 @@ func attachUser(base int, o Options) (int, error) {
 	if err := sameDirectory(base, o.Dir); err != nil {
 		return -1, err
 	}
-	opts := fmt.Sprintf("fsname=%s,subtype=%s,max_read=%d,default_permissions", fsName, fsName, maxWrite)
-	if o.AllowOther {
-		opts += ",allow_other"
-	}
+	// fusermount3 wants a comma of a name escaped, and a backslash.
+	name := strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(o.Source)
+	opts := fuseOptionText(o, append([]string{"fsname=" + name, "subtype=" + fsName, fmt.Sprintf("max_read=%d", maxWrite)}, o.Flags...)...)
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("make a socket for %s: %w", helper, err)

@@ -56,6 +56,7 @@ const dirFDsMax = 1024
 // missing: [ErrNoDevice], [ErrNoHelper], [ErrRefused], [ErrNotBase].
 func New(o Options) (*Mount, error) {
 	o.StateDir = cmp.Or(o.StateDir, stateDirName)
+	o.Source = cmp.Or(o.Source, fsName)
 	m := &Mount{
 		log:      o.Log,
 		journal:  o.Journal,
@@ -138,7 +139,7 @@ func (m *Mount) fuseOptions(o Options, st *unix.Statx_t) *fs.Options {
 	return &fs.Options{
 		MountOptions: fuse.MountOptions{
 			AllowOther:           o.AllowOther,
-			FsName:               fsName,
+			FsName:               o.Source,
 			Name:                 fsName,
 			Options:              []string{"default_permissions"},
 			MaxWrite:             maxWrite,

@@ -29,6 +29,12 @@ type Options struct {
 	// AllowOther lets other users in (within the permissions of the files). An
 	// ordinary user may set it only where /etc/fuse.conf says user_allow_other.
 	AllowOther bool
+	// Source is what tables of mounts show as the device. "" means "smfs".
+	Source string
+	// Flags are generic options of mount(8), see [IsMountFlag]. By default
+	// setuid programs and devices have no effect; an ordinary user cannot
+	// change that.
+	Flags []string
 	// Passthrough "off" makes the daemon carry all data; "" and "auto" leave
 	// reads and writes to the kernel where it allows that.
 	Passthrough string

@@ -13,6 +13,7 @@ import (
 
 func (a *app) mountCommand() *cobra.Command {
 	var o mountOptions
+	var list []string
 	var foreground, tookOver bool
 	c := &cobra.Command{
 		Use:   "mount [DIR]",
@@ -22,12 +23,26 @@ daemon in the background goes on. From then on every change in it is journaled,
 committed and carried to the peers. A DIR that is no mirror becomes one, as by
 "smfs init". The mount of a daemon that died is cleaned up first.
 
-The daemon writes its log to DIR/.silvermirror/smfs.log.`,
+The daemon writes its log to DIR/.silvermirror/smfs.log.
+
+Options after -o, by commas: those of every filesystem (ro, noexec, suid, dev,
+noatime ...) and
+  allow_other      let other users in, within the permissions of the files; an
+                   ordinary user needs user_allow_other in /etc/fuse.conf
+  no_passthrough   move all data through the daemon, as is done without root
+  fsname=NAME      what tables of mounts show as the device
+
+Where mount.smfs leads to this program, mount(8) and /etc/fstab know it:
+  /srv/mirror  /srv/mirror  smfs  allow_other,nofail  0  0`,
 		Example: `  smfs mount ~/mirror
+  smfs mount -o allow_other /srv/mirror
   smfs mount --foreground /srv/mirror       for a service manager`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: directories,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.parse(list); err != nil {
+				return err
+			}
 			if foreground {
 				return a.mountForeground(cmd.Context(), args, &daemon{mount: &o, tookOver: tookOver})
 			}
@@ -40,14 +55,15 @@ The daemon writes its log to DIR/.silvermirror/smfs.log.`,
 	if err := flags.MarkHidden("took-over"); err != nil { // the flag is there
 		panic(err)
 	}
-	flags.BoolVar(&o.NoPassthrough, "no-passthrough", false, "move all data through the daemon, as is done without root")
-	flags.BoolVar(&o.AllowOther, "allow-other", false, "let other users in (needs user_allow_other in /etc/fuse.conf)")
+	flags.StringArrayVarP(&list, "options", "o", nil, "mount `OPTIONS`, separated by commas")
+	flags.BoolVar(&o.noPassthrough, "no-passthrough", false, "as -o no_passthrough")
+	flags.BoolVar(&o.allowOther, "allow-other", false, "as -o allow_other")
 	return c
 }
 
 // mountInBackground starts a daemon that mounts.
 func (a *app) mountInBackground(ctx context.Context, args []string, o *mountOptions) error {
-	m, tookOver, err := a.prepareMount(args)
+	m, tookOver, err := a.prepareMount(args, o)
 	if err != nil {
 		return err
 	}
@@ -55,20 +71,14 @@ func (a *app) mountInBackground(ctx context.Context, args []string, o *mountOpti
 	if tookOver {
 		argv = append(argv, "--took-over")
 	}
-	if o.NoPassthrough {
-		argv = append(argv, "--no-passthrough")
-	}
-	if o.AllowOther {
-		argv = append(argv, "--allow-other")
-	}
-	return a.spawn(ctx, m, append(argv, m.base))
+	return a.spawn(ctx, m, append(append(argv, o.args()...), "--", m.base))
 }
 
 // mountForeground mounts in this process, be it the daemon or one that a
 // service manager started.
 func (a *app) mountForeground(ctx context.Context, args []string, d *daemon) error {
 	d.app, d.ready, d.log = a, takeReadiness(), newLog(a.stderr)
-	m, tookOver, err := a.prepareMount(args)
+	m, tookOver, err := a.prepareMount(args, d.mount)
 	if err != nil {
 		d.ready.report(err)
 		return err
@@ -79,12 +89,12 @@ func (a *app) mountForeground(ctx context.Context, args []string, d *daemon) err
 
 // prepareMount finds or makes the mirror and sees that nothing is in the way.
 // It reports whether it cleaned up the mount of a daemon that died.
-func (a *app) prepareMount(args []string) (m *mirror, tookOver bool, err error) {
+func (a *app) prepareMount(args []string, o *mountOptions) (m *mirror, tookOver bool, err error) {
 	dir, err := a.mountDir(args)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := a.checkHome(dir); err != nil {
+	if err := errors.Join(o.checkSource(dir), a.checkHome(dir)); err != nil {
 		return nil, false, err
 	}
 	socket, err := mountedSocket(dir)

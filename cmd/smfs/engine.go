@@ -35,12 +35,6 @@ type engineOptions struct {
 	Log      *slog.Logger
 }
 
-// mountOptions are the flags of `smfs mount` that the filesystem looks at.
-type mountOptions struct {
-	NoPassthrough bool
-	AllowOther    bool
-}
-
 // engine is a mirror at work, with or without a mount.
 type engine struct {
 	*backend.Engine
@@ -83,9 +77,9 @@ func startEngine(o engineOptions) (e *engine, err error) {
 func (e *engine) mountAt(o engineOptions) error {
 	options := fs.Options{
 		Base: o.Base, Dir: o.Dir, Journal: e.journal, Tags: tagView{e.Engine}, Control: o.Socket,
-		AllowOther: o.Mount.AllowOther, Log: o.Log,
+		AllowOther: o.Mount.allowOther, Source: o.Mount.source, Flags: o.Mount.flags, Log: o.Log,
 	}
-	if o.Mount.NoPassthrough {
+	if o.Mount.noPassthrough {
 		options.Passthrough = "off"
 	}
 	for _, t := range e.Trees() {

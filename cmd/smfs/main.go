@@ -16,7 +16,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	code := run(ctx, newApp(), os.Args[1:])
+	code := run(ctx, newApp(), commandLine(os.Args))
 	stop()
 	os.Exit(code)
 }

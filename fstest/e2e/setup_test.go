@@ -342,3 +342,41 @@ func inNamespace(t *testing.T, m *fstest.Mirror, before string) fstest.Status {
 	check(t, json.Unmarshal(out, &s))
 	return s
 }
+
+// TestMountOptions mounts as mount(8) does with a line of fstab: through the
+// helper, which is this program under another name.
+func TestMountOptions(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	helper := filepath.Join(t.TempDir(), "mount.smfs")
+	check(t, os.Symlink(m.Program.Path, helper))
+	mount := func(args ...string) (string, error) {
+		out, err := exec.Command(helper, args...).CombinedOutput()
+		return string(out), err
+	}
+	write(t, m.Path("file"), "text")
+	if out, err := mount(m.Dir, m.Dir, "-o", "rw,noauto,ro,noexec"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if !m.Status().Mounted {
+		t.Error("not mounted")
+	}
+	if err := os.WriteFile(m.Path("file"), nil, 0o644); !errors.Is(err, unix.EROFS) {
+		t.Errorf("a write to what is mounted ro: %v", err)
+	}
+	table, err := os.ReadFile("/proc/self/mounts")
+	check(t, err)
+	if line := m.Dir + " " + m.Dir + " fuse.smfs ro,nosuid,nodev,noexec,"; !strings.Contains(string(table), line) {
+		t.Errorf("no %q in\n%s", line, table)
+	}
+	m.Umount()
+	for word, args := range map[string][]string{
+		"its own directory":              {t.TempDir(), m.Dir},
+		`unknown mount option "bananas"`: {m.Dir, m.Dir, "-o", "rw,bananas"},
+	} {
+		if out, err := mount(args...); err == nil || !strings.Contains(out, word) {
+			t.Errorf("mount.smfs %q: %v, %s", args, err, out)
+		}
+	}
+	has("file", "text")(t, m, "")
+}
