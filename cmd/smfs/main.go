@@ -16,7 +16,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	code := run(ctx, newApp(), commandLine(os.Args))
+	code := run(ctx, newApp(), commandLine(os.Args, os.Geteuid() == 0))
 	stop()
 	os.Exit(code)
 }

@@ -75,12 +75,16 @@ func (o *mountOptions) args() []string {
 }
 
 // commandLine is what the program is to do by its name and arguments: as
-// mount.smfs it is called by mount(8), with a line of fstab or of its own.
-func commandLine(argv []string) []string {
+// mount.smfs it is called by mount(8), with a line of fstab or of its own. What
+// mount(8) does not forbid, root's mount has, as with other filesystems.
+func commandLine(argv []string, root bool) []string {
 	if !strings.HasPrefix(filepath.Base(argv[0]), "mount.") {
 		return argv[1:]
 	}
 	var named, options []string
+	if root {
+		options = []string{"suid", "dev"}
+	}
 	for rest := argv[1:]; len(rest) > 0; {
 		arg := rest[0]
 		rest = rest[1:]

@@ -38,6 +38,10 @@ func TestMountOptions(t *testing.T) {
 
 // TestMountHelper has the command lines with which mount(8) calls its helper.
 func TestMountHelper(t *testing.T) {
+	asRoot := commandLine(strings.Fields("mount.smfs /m /m -o nosuid,ro"), true)
+	if want := strings.Fields("mount -o fsname=/m -o suid -o dev -o nosuid,ro -- /m"); !slices.Equal(asRoot, want) {
+		t.Errorf("as root: %q, want %q", asRoot, want)
+	}
 	for _, c := range []struct{ call, want string }{
 		{"smfs status --json", "status --json"},
 		{"/usr/bin/smfs mount x", "mount x"},
@@ -47,7 +51,7 @@ func TestMountHelper(t *testing.T) {
 		{"mount.smfs /m,n /m,n", "mount -- /m,n"}, // a comma ends an option
 		{"mount.smfs /m", "mount -o fsname=/m -- /m"},
 	} {
-		if got := commandLine(strings.Fields(c.call)); !slices.Equal(got, strings.Fields(c.want)) {
+		if got := commandLine(strings.Fields(c.call), false); !slices.Equal(got, strings.Fields(c.want)) {
 			t.Errorf("%s: %q, want %q", c.call, got, c.want)
 		}
 	}

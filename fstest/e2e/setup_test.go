@@ -355,7 +355,7 @@ func TestMountOptions(t *testing.T) {
 		return string(out), err
 	}
 	write(t, m.Path("file"), "text")
-	if out, err := mount(m.Dir, m.Dir, "-o", "rw,noauto,ro,noexec"); err != nil {
+	if out, err := mount(m.Dir, m.Dir, "-o", "rw,noauto,ro,noexec,nosuid,nodev"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if !m.Status().Mounted {
