@@ -213,6 +213,10 @@ func (m *Mount) Drain() { m.queue.drain() }
 // journal.KindClose by then.
 func (m *Mount) Wait() { <-m.done }
 
+// Attached tells whether the mount is at its place: it has not been taken away,
+// detached or covered by another. It asks the kernel alone.
+func (m *Mount) Attached() bool { return mountIDOf(m.dir) == m.mountID }
+
 // Unmount ends the mount and waits until nothing is served any more. In use it
 // fails with a [*BusyError], and goes on serving. With lazy it takes the mount
 // out of the tree at once and does not wait: who has files open keeps them, and
@@ -223,7 +227,7 @@ func (m *Mount) Unmount(lazy bool) error {
 		return nil
 	default:
 	}
-	if id := mountIDOf(m.dir); id != m.mountID {
+	if !m.Attached() {
 		return fmt.Errorf("unmount %s: something else is mounted there by now", m.dir)
 	}
 	err := m.id.detach(m.dir, lazy)

@@ -97,7 +97,7 @@ func readFailure(resp *http.Response) error {
 
 // gone turns the many ways in which a connection breaks into one.
 func gone(err error) error {
-	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE} {
+	for _, e := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ENOENT, syscall.ECONNREFUSED} {
 		if errors.Is(err, e) {
 			return fmt.Errorf("%w: %w", ErrCutOff, err)
 		}

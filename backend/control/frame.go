@@ -20,8 +20,8 @@ const (
 	frameHeader = 5
 )
 
-// ErrCutOff says that the engine went away in the middle of a reply.
-var ErrCutOff = errors.New("the engine went away in the middle of its reply")
+// ErrCutOff says that the engine, which had answered before, went away.
+var ErrCutOff = errors.New("the engine went away")
 
 func writeFrame(w io.Writer, kind byte, payload []byte) error {
 	if len(payload) > maxFrame {

@@ -121,7 +121,7 @@ func (a *app) handOver(ctx context.Context, m *mirror) error {
 			return err
 		}
 		if err := awaitEnd(ctx, m); err != nil {
-			return err
+			return backend.WithHint(err, "close what is still open in the mount that was there; the log, "+m.state()+"/"+logName+", may say more")
 		}
 	}
 }

@@ -114,6 +114,8 @@ func (e *engine) Stop(_ context.Context, lazy bool) error {
 // Done is closed when the mount has ended; never where there is none.
 func (e *engine) Done() <-chan struct{} { return e.done }
 
+func (e *engine) Attached() bool { return e.mount != nil && e.mount.Attached() }
+
 // Close commits what is journaled and closes everything.
 func (e *engine) Close() error {
 	var errs []error

@@ -188,6 +188,7 @@ func (e *fakeEngine) Session(_ context.Context, stream io.ReadWriteCloser) error
 }
 func (e *fakeEngine) Busy() bool                   { return false }
 func (e *fakeEngine) Done() <-chan struct{}        { return nil }
+func (e *fakeEngine) Attached() bool               { return true }
 func (e *fakeEngine) Settle(context.Context) error { return e.uncommitted }
 
 // Stop waits, if lazy, for the end of the use, as an engine does.

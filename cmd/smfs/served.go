@@ -24,7 +24,10 @@ type mirrorEngine interface {
 	Settle(ctx context.Context) error
 	// Busy keeps an engine without a mount from ending as idle.
 	Busy() bool
-	// Done is closed when the mount has ended, by whomever.
+	// Attached tells whether the mount is still at its place.
+	Attached() bool
+	// Done is closed when the mount has ended, by whomever, and nobody has a
+	// file of it open any more.
 	Done() <-chan struct{}
 }
 
@@ -89,7 +92,10 @@ func (s *served) hello(mirrorID string) control.Hello {
 // shutdown is a client's request to end.
 func (s *served) shutdown(ctx context.Context, o control.ShutdownOptions) (control.Ended, error) {
 	if o.Handover && s.daemon.mount != nil {
-		return control.Ended{}, mountedError(s.daemon.mirror)
+		if s.engine.Attached() {
+			return control.Ended{}, mountedError(s.daemon.mirror)
+		}
+		return control.Ended{}, nil // unmounted, as by umount(8): it ends by itself
 	}
 	if o.Lazy { // its client does not stay until the last file is closed
 		ctx = context.WithoutCancel(ctx)

@@ -127,6 +127,31 @@ func TestUmountBusy(t *testing.T) {
 	}
 }
 
+// TestMountAfterUmount8 takes the mount away as umount(8) does, which does not
+// wait for the daemon, and mounts again at once.
+func TestMountAfterUmount8(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	for i := range 10 {
+		m.Mount()
+		write(t, m.Path(fmt.Sprint("f", i)), "text")
+		if out, err := unmount(m.Dir); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	m.Mount()
+	m.Run("wait", "--committed")
+	check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
+}
+
+// unmount is umount(8), or what an ordinary user has for it.
+func unmount(dir string) ([]byte, error) {
+	if os.Geteuid() == 0 {
+		return exec.Command("umount", dir).CombinedOutput()
+	}
+	return exec.Command("fusermount3", "-u", dir).CombinedOutput()
+}
+
 // TestMountHoldsNothing starts a daemon with pipes as all its descriptors and
 // sees them end.
 func TestMountHoldsNothing(t *testing.T) {
