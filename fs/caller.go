@@ -3,7 +3,11 @@ package fs
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
@@ -70,6 +74,24 @@ func setfsid(gid, uid uint32) (oldGID, oldUID uint32) {
 	g, _, _ := unix.RawSyscall(unix.SYS_SETFSGID, uintptr(gid), 0, 0)
 	u, _, _ := unix.RawSyscall(unix.SYS_SETFSUID, uintptr(uid), 0, 0)
 	return uint32(g), uint32(u)
+}
+
+// inGroup tells whether the caller is in a group, by its ids or the list of its
+// other groups.
+func inGroup(ctx context.Context, gid uint32) bool {
+	c, ok := fuse.FromContext(ctx)
+	if !ok {
+		return false
+	}
+	if c.Gid == gid {
+		return true
+	}
+	status, err := os.ReadFile(procFile(c.Pid, "status"))
+	if err != nil {
+		return false
+	}
+	groups := strings.Fields(statusField(status, "Groups:"))
+	return slices.Contains(groups, strconv.FormatUint(uint64(gid), 10))
 }
 
 // give hands what an ordinary user's daemon made to the caller's group, where

@@ -68,7 +68,7 @@ func (h *fileHandle) Read(ctx context.Context, dest []byte, off int64) (fuse.Rea
 // Write writes at an offset. The open was journaled.
 func (h *fileHandle) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
 	if c, ok := fuse.FromContext(ctx); ok && c.Uid != 0 {
-		if err := h.n.clearPrivileges(target{fd: h.fd}); err != nil {
+		if err := h.n.clearPrivileges(ctx, target{fd: h.fd}); err != nil {
 			return 0, h.n.m.errno(err)
 		}
 	}

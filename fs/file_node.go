@@ -48,7 +48,7 @@ func (l *LinkNode) Readlink(ctx context.Context) ([]byte, syscall.Errno) {
 // would be right below. O_NONBLOCK is for a FIFO that has come into the place,
 // see openAt.
 func backingFlags(flags uint32) int {
-	const kept = unix.O_ACCMODE | unix.O_SYNC | unix.O_DSYNC | unix.O_EXCL
+	const kept = unix.O_ACCMODE | unix.O_SYNC | unix.O_DSYNC | unix.O_EXCL | unix.O_NOATIME
 	return int(flags)&kept | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK
 }
 

@@ -96,7 +96,7 @@ func (m *Mount) start(o Options) error {
 	}
 	m.newRoot(o, &st)
 	opts := m.fuseOptions(o, &st)
-	raw := fs.NewNodeFS(m.root, opts)
+	raw := rawFS{fs.NewNodeFS(m.root, opts)}
 	dev, err := m.id.attach(m.base, o)
 	if err != nil {
 		return err
@@ -146,7 +146,7 @@ func (m *Mount) fuseOptions(o Options, st *unix.Statx_t) *fs.Options {
 			MaxBackground:        128,
 			EnableSymlinkCaching: true,
 			EnableAcl:            true,
-			ExtraCapabilities:    killPrivV2 | fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_ASYNC_DIO,
+			ExtraCapabilities:    killPrivV2 | fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT | fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_ASYNC_DIO,
 			Debug:                o.Debug,
 			Logger:               log.New(logWriter{m.log}, "", 0),
 		},

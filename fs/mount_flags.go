@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -50,6 +51,15 @@ func mountFlagBits(names []string) uintptr {
 		bits = bits&^f.clear | f.set
 	}
 	return bits
+}
+
+// Remount gives the mount at dir other generic options, see [Options].Flags: all
+// that are to hold. It takes root.
+func Remount(dir string, flags []string) error {
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|mountFlagBits(flags), ""); err != nil {
+		return fmt.Errorf("remount %s: %w", dir, err)
+	}
+	return nil
 }
 
 // fuseOptionText is the data for mount(2), or what fusermount3 takes after -o.

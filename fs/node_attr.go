@@ -125,7 +125,7 @@ func (n *node) Setattr(ctx context.Context, f fs.FileHandle, in *fuse.SetAttrIn,
 		if h != nil {
 			t = target{fd: h.fd}
 		}
-		if err := n.setattr(t, h != nil && h.writable, in); err != nil {
+		if err := n.setattr(ctx, t, h != nil && h.writable, in); err != nil {
 			return err
 		}
 		return statFD(t.fd, &st)
@@ -140,11 +140,11 @@ func (n *node) Setattr(ctx context.Context, f fs.FileHandle, in *fuse.SetAttrIn,
 
 // setattr acts on an open file. Owner before mode, because chown clears
 // setuid; size before times, because truncate moves them.
-func (n *node) setattr(t target, writable bool, in *fuse.SetAttrIn) error {
+func (n *node) setattr(ctx context.Context, t target, writable bool, in *fuse.SetAttrIn) error {
 	const sets = fuse.FATTR_MODE | fuse.FATTR_UID | fuse.FATTR_GID | fuse.FATTR_SIZE |
 		fuse.FATTR_ATIME | fuse.FATTR_MTIME
 	if in.Valid&sets == 0 || in.Valid&fuse.FATTR_KILL_SUIDGID != 0 {
-		if err := n.clearPrivileges(t); err != nil {
+		if err := n.clearPrivileges(ctx, t); err != nil {
 			return err
 		}
 	}
@@ -203,30 +203,30 @@ func timeOf(valid, set, now uint32, sec uint64, nsec uint32) unix.Timespec {
 	return unix.Timespec{Sec: int64(sec), Nsec: int64(nsec)}
 }
 
-// clearPrivileges takes setuid, setgid (of what a group may execute) and file
-// capabilities away, as the kernel does by itself at a write of an ordinary
-// user's daemon. The mark goes first and a chmod sets it last, so that of two at
-// once none is missed.
-func (n *node) clearPrivileges(t target) error {
+// clearPrivileges takes setuid, setgid and file capabilities away, as the kernel
+// does by itself at a write of an ordinary user's daemon. The mark goes first and
+// a chmod sets it last, so that of two at once none is missed.
+func (n *node) clearPrivileges(ctx context.Context, t target) error {
 	if !n.m.id.root || n.Mode() != unix.S_IFREG || !n.privileged.Swap(false) {
 		return nil
 	}
-	err := strip(t)
+	err := strip(ctx, t)
 	if err != nil {
 		n.privileged.Store(true)
 	}
 	return err
 }
 
-func strip(t target) error {
+// strip leaves setgid to who is in the group, of what the group may not execute.
+func strip(ctx context.Context, t target) error {
 	var st unix.Statx_t
 	if err := statFD(t.fd, &st); err != nil {
 		return err
 	}
 	mode := uint32(st.Mode) & 0o7777
 	drop := mode & unix.S_ISUID
-	if mode&unix.S_IXGRP != 0 {
-		drop |= mode & unix.S_ISGID
+	if mode&unix.S_ISGID != 0 && (mode&unix.S_IXGRP != 0 || !inGroup(ctx, st.Gid)) {
+		drop |= unix.S_ISGID
 	}
 	if drop != 0 {
 		if err := t.chmod(mode &^ drop); err != nil {
@@ -237,6 +237,14 @@ func strip(t target) error {
 		return nil // there are none, or no filesystem for them
 	}
 	return t.removexattr(capabilityAttr)
+}
+
+func clearSetgid(t target) error {
+	var st unix.Statx_t
+	if err := statFD(t.fd, &st); err != nil || st.Mode&unix.S_ISGID == 0 {
+		return err
+	}
+	return t.chmod(uint32(st.Mode) & 0o7777 &^ unix.S_ISGID)
 }
 
 // Statfs reports on the filesystem that holds the node.

@@ -45,14 +45,14 @@ func (d *DirNode) made(n *node, err error) (*fs.Inode, syscall.Errno) {
 // Mkdir makes a directory.
 func (d *DirNode) Mkdir(ctx context.Context, name string, mode uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	return d.made(d.make(ctx, journal.KindMkdir, name, out, func(dirfd int) error {
-		return unix.Mkdirat(dirfd, name, mode&0o7777)
+		return unix.Mkdirat(dirfd, name, masked(dirfd, mode)&0o7777)
 	}))
 }
 
 // Mknod makes a file, FIFO, socket or device.
 func (d *DirNode) Mknod(ctx context.Context, name string, mode, dev uint32, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	return d.made(d.make(ctx, journal.KindCreate, name, out, func(dirfd int) error {
-		return unix.Mknodat(dirfd, name, mode, int(dev))
+		return unix.Mknodat(dirfd, name, masked(dirfd, mode), int(dev))
 	}))
 }
 
@@ -95,7 +95,7 @@ func (d *DirNode) Create(ctx context.Context, name string, flags, mode uint32, o
 // create opens a new file as the caller.
 func (d *DirNode) create(ctx context.Context, dirfd int, name string, flags, mode uint32) (fd int, err error) {
 	err = d.m.id.as(ctx, func() error {
-		fd, err = unix.Openat(dirfd, name, backingFlags(flags)|unix.O_CREAT|unix.O_EXCL, mode&0o7777)
+		fd, err = unix.Openat(dirfd, name, backingFlags(flags)|unix.O_CREAT|unix.O_EXCL, masked(dirfd, mode)&0o7777)
 		return err
 	})
 	if err == nil {
@@ -131,7 +131,7 @@ func (d *DirNode) Tmpfile(ctx context.Context, flags, mode uint32, out *fuse.Ent
 	fd := -1
 	err = d.m.id.as(ctx, func() error {
 		how := backingFlags(flags)&^unix.O_NOFOLLOW | unix.O_TMPFILE
-		fd, err = unix.Openat(ref.fd, ".", how, mode&0o7777)
+		fd, err = unix.Openat(ref.fd, ".", how, masked(ref.fd, mode)&0o7777)
 		return err
 	})
 	if err != nil {

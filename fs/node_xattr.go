@@ -90,9 +90,12 @@ func (n *node) Setxattr(ctx context.Context, name string, data []byte, flags uin
 		return syscall.EPERM
 	}
 	return n.m.errno(n.change(ctx, journal.KindXattr, func(t target) error {
-		err := t.setxattr(name, data, int(flags))
+		err := t.setxattr(name, data, int(flags&^killSetgid))
 		if name == capabilityAttr {
 			n.privileged.Store(true)
+		}
+		if err == nil && flags&killSetgid != 0 {
+			err = clearSetgid(t)
 		}
 		return err
 	}))

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"bufio"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -54,6 +55,15 @@ func programListxattr(a []string) error {
 		fmt.Print(strings.ReplaceAll(string(b[:n]), "\x00", "\n"))
 	}
 	return err
+}
+
+// programSetxattr PATH NAME VALUE sets an attribute; the value is in hex.
+func programSetxattr(a []string) error {
+	value, err := hex.DecodeString(a[2])
+	if err != nil {
+		return err
+	}
+	return unix.Setxattr(a[0], a[1], value, 0)
 }
 
 // programMmap PATH TEXT writes through a shared mapping after the file has been

@@ -76,5 +76,6 @@ func programs() map[string]func([]string) error {
 		"daemon":    programDaemon,
 		"read":      programRead,
 		"listxattr": programListxattr,
+		"setxattr":  programSetxattr,
 	}
 }

@@ -2,7 +2,13 @@ package fs
 
 import (
 	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"maps"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,6 +106,81 @@ func TestRootACL(t *testing.T) {
 		_, err = program(w.t, as(bob), "read", w.path("f"))
 		wantErrno(w.t, "he reads", err, unix.EACCES)
 		w.compareListings("")
+	})
+}
+
+// TestRootModesAsNative runs a script as several users in the mount and in a
+// plain directory: what it makes has the same modes and access control lists.
+func TestRootModesAsNative(t *testing.T) {
+	const script = `cd "$1" && umask 027 && mkdir open/d && : > open/f && mkfifo open/p && (umask 0; : > open/u) &&
+mkdir acl/d && : > acl/f && mkfifo acl/p && ln -s f acl/l && chmod 2775 acl/d && mkdir acl/d/below && : > acl/d/f &&
+for f in shared/*; do fallocate -o 4096 -l 4096 $f || exit 1; done`
+	shared(t, func(w *world) {
+		native := w.t.TempDir()
+		must(w.t, os.Chmod(filepath.Dir(native), 0o755))
+		must(w.t, os.Mkdir(w.path("in"), 0o755))
+		var seen [2]map[string]string
+		for i, dir := range []string{native, w.path("in")} {
+			for _, name := range []string{"open", "acl", "shared"} {
+				must(w.t, os.Mkdir(filepath.Join(dir, name), 0))
+				must(w.t, unix.Chmod(filepath.Join(dir, name), 0o2777))
+				must(w.t, os.Chown(filepath.Join(dir, name), alice, staff))
+			}
+			must(w.t, unix.Setxattr(filepath.Join(dir, "acl"), defaultACL, aclFor(bob), 0))
+			for _, mode := range []uint32{0o6666, 0o2676, 0o2666, 0o6777} {
+				for _, group := range []int{staff, 0} {
+					file := filepath.Join(dir, "shared", fmt.Sprintf("%o-%d", mode, group))
+					must(w.t, os.WriteFile(file, []byte("text"), 0o666))
+					must(w.t, os.Chown(file, 0, group))
+					must(w.t, unix.Chmod(file, mode))
+				}
+			}
+			cmd := exec.Command("sh", "-c", script, "sh", dir)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as(alice, staff)}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				w.t.Fatalf("in %s: %v\n%s", dir, err, out)
+			}
+			seen[i] = modes(w.t, dir)
+		}
+		if !maps.Equal(seen[0], seen[1]) {
+			w.t.Errorf("a plain directory has\n%v\nthe mount\n%v", seen[0], seen[1])
+		}
+	})
+}
+
+// modes are the modes, owners and lists of all that is below a directory.
+func modes(t testing.TB, dir string) map[string]string {
+	list := map[string]string{}
+	must(t, filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		must(t, err)
+		if path == dir {
+			return nil
+		}
+		st := stat(t, path)
+		text := fmt.Sprintf("%o %d:%d", st.Mode, st.Uid, st.Gid)
+		for _, name := range []string{"system.posix_acl_access", defaultACL} {
+			buf := make([]byte, 200)
+			n, _ := unix.Lgetxattr(path, name, buf) // none: nothing
+			text += fmt.Sprintf(" %x", buf[:max(n, 0)])
+		}
+		list[strings.TrimPrefix(path, dir)] = text
+		return nil
+	}))
+	return list
+}
+
+// TestRootACLClearsSetgid: who is not in the group of a file does not leave it
+// setgid with a list of its own.
+func TestRootACLClearsSetgid(t *testing.T) {
+	shared(t, func(w *world) {
+		w.write("f", "text")
+		must(w.t, os.Chown(w.path("f"), alice, bob))
+		must(w.t, unix.Chmod(w.path("f"), 0o2770))
+		_, err := program(w.t, as(alice), "setxattr", w.path("f"), "system.posix_acl_access", hex.EncodeToString(aclFor(bob)))
+		must(w.t, err)
+		if st := stat(w.t, w.path("f")); st.Mode&unix.S_ISGID != 0 {
+			w.t.Errorf("mode %o", st.Mode&0o7777)
+		}
 	})
 }
 

@@ -31,6 +31,7 @@ noatime ...) and
                    ordinary user needs user_allow_other in /etc/fuse.conf
   no_passthrough   move all data through the daemon, as is done without root
   fsname=NAME      what tables of mounts show as the device
+  remount          give what is mounted the other options (as root)
 
 Where mount.smfs leads to this program, mount(8) and /etc/fstab know it:
   /srv/mirror  /srv/mirror  smfs  allow_other,nofail  0  0`,
@@ -42,6 +43,9 @@ Where mount.smfs leads to this program, mount(8) and /etc/fstab know it:
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.parse(list); err != nil {
 				return err
+			}
+			if o.remount {
+				return a.remount(args, &o)
 			}
 			if foreground {
 				return a.mountForeground(cmd.Context(), args, &daemon{mount: &o, tookOver: tookOver})
@@ -72,6 +76,22 @@ func (a *app) mountInBackground(ctx context.Context, args []string, o *mountOpti
 		argv = append(argv, "--took-over")
 	}
 	return a.spawn(ctx, m, append(append(argv, o.args()...), "--", m.base))
+}
+
+// remount changes the options of the mount that is there.
+func (a *app) remount(args []string, o *mountOptions) error {
+	dir, err := a.mountDir(args)
+	if err != nil {
+		return err
+	}
+	socket, err := mountedSocket(dir)
+	if err != nil {
+		return err
+	}
+	if socket == "" {
+		return backend.WithHint(fmt.Errorf("%s is %w", clean(dir), errNotMounted), "`smfs mount "+dir+"` mounts it")
+	}
+	return fs.Remount(dir, o.flags)
 }
 
 // mountForeground mounts in this process, be it the daemon or one that a

@@ -12,6 +12,7 @@ import (
 type mountOptions struct {
 	noPassthrough bool
 	allowOther    bool
+	remount       bool
 	source        string
 	flags         []string // generic ones, as fs.Options has them
 }
@@ -33,6 +34,8 @@ func (o *mountOptions) parse(lists []string) error {
 				o.noPassthrough = true
 			case option == "allow_other":
 				o.allowOther = true
+			case option == "remount":
+				o.remount = true
 			case name == "fsname" && value != "":
 				o.source = value
 			case fs.IsMountFlag(option):

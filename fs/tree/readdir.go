@@ -20,7 +20,7 @@ type Name struct {
 // package's temps. ErrNotDirectory: it is none.
 func (t *Tree) ReadDir(path string) ([]Name, error) {
 	const op = "read directory"
-	fd, err := t.open(path, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := toList(func(how int) (int, error) { return t.open(path, how) })
 	if err == unix.ENOTDIR || err == unix.ELOOP {
 		err = ErrNotDirectory
 	}
@@ -30,6 +30,17 @@ func (t *Tree) ReadDir(path string) ([]Name, error) {
 	defer unix.Close(fd)
 	names, _, err := t.readNames(fd)
 	return names, t.fail(op, path, err)
+}
+
+// toList opens a directory to be listed; its time of access stays where that is
+// allowed: nobody has looked.
+func toList(open func(how int) (int, error)) (int, error) {
+	const how = unix.O_RDONLY | unix.O_DIRECTORY
+	fd, err := open(how | unix.O_NOATIME)
+	if err == unix.EPERM { // it is somebody else's
+		fd, err = open(how)
+	}
+	return fd, err
 }
 
 var direntBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}

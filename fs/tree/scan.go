@@ -103,7 +103,7 @@ func (s *scan) visit(l *level, name string) error {
 // enter reads a directory and makes it the current one. Only a root that
 // cannot be read is an error.
 func (s *scan) enter(path string, dirfd int, name string) error {
-	fd, err := s.t.openBelow(dirfd, name, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := toList(func(how int) (int, error) { return s.t.openBelow(dirfd, name, how) })
 	if err == nil {
 		var l *level
 		if l, err = s.read(path, fd); err == nil {

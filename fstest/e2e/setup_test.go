@@ -394,6 +394,12 @@ func TestMountOptions(t *testing.T) {
 	if line := m.Dir + " " + m.Dir + " fuse.smfs ro,nosuid,nodev,noexec,"; !strings.Contains(string(table), line) {
 		t.Errorf("no %q in\n%s", line, table)
 	}
+	if os.Geteuid() == 0 {
+		if out, err := mount(m.Dir, m.Dir, "-o", "remount,rw"); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		write(t, m.Path("file"), "text")
+	}
 	m.Umount()
 	for word, args := range map[string][]string{
 		"its own directory":              {t.TempDir(), m.Dir},
