@@ -210,8 +210,7 @@ func (a *applier) update(path string, n index.Node, e object.Entry) error {
 
 // sure makes certain that the bytes at a path are those of its node, where the
 // stat does not tell: a kernel with coarse times shows no change within the tick
-// of another one. ErrBusy: ask again when the tick is over. ErrChanged: they are
-// an edit.
+// of another one, so that is waited for. ErrChanged: they are an edit.
 func (a *applier) sure(path string, n index.Node) error {
 	if n.Kind != object.File || !n.Uncertain {
 		return nil
@@ -221,7 +220,7 @@ func (a *applier) sure(path string, n index.Node) error {
 		return err
 	}
 	if age := a.r.now().Sub(time.Unix(0, info.Ctime)); age >= 0 && age < racy {
-		return tree.ErrBusy
+		time.Sleep(racy - age) // once: what else is to be applied grows old as well
 	}
 	id, err := a.r.hashPath(path, info)
 	if err != nil {

@@ -217,6 +217,7 @@ func (r *resource) openIndex(file string) error {
 		return err
 	}
 	r.index = ix
+	r.synced = openSyncMark(file + syncedSuffix)
 	if err := r.findHead(); err != nil {
 		return err
 	}
@@ -275,6 +276,9 @@ func (r *resource) close() error {
 	r.background.Wait()
 	var errs []error
 	if r.index != nil {
+		if r.tree != nil {
+			errs = append(errs, r.syncAtEnd())
+		}
 		errs = append(errs, r.index.Close())
 	}
 	if r.store != nil {

@@ -2,21 +2,41 @@ package backend
 
 import (
 	"errors"
+	"fmt"
+	"io"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/backend/store"
 	"github.com/silvermirror/smfs/fs/tree"
 )
 
-// fillIndex makes an index that was lost anew, from the head and the disk. What
-// the head has and the disk lacks was perhaps never applied, so it counts as
-// not on disk yet, not as deleted; what the disk has in an older version, as
-// not updated yet, not as edited. All else the scan finds: it reads every file.
+// fillIndex makes an index that was lost, as in a power loss, anew from the head
+// and the disk. It says what is on disk, so that the apply that follows brings
+// the disk to the head again, and what only the scan can find are edits.
+//
+// What the head has and the disk lacks was perhaps never applied: it counts as
+// not on disk yet, not as deleted; what the disk has in an older version, as not
+// updated yet, not as edited. The more so what was committed or applied after
+// the last sync (syncMark): there the disk may also be torn or empty, and have
+// names that had been taken away. A later time alone proves an edit there.
 func (r *resource) fillIndex(tx *index.Tx) error {
 	r.wantScan = true
-	err := r.checkRoot()
-	f := filler{r: r, tx: tx, trusted: err == nil || errors.Is(err, tree.ErrUnsupported)}
+	batch, err := r.store.NewBatch()
+	if err != nil {
+		return err
+	}
+	defer batch.Discard()
+	err = r.checkRoot()
+	f := filler{r: r, tx: tx, batch: batch, trusted: err == nil || errors.Is(err, tree.ErrUnsupported)}
+	recent := f.sinceSync()
 	if err := f.dir("", object.FileID{}, r.headC.Tree); err != nil {
+		return err
+	}
+	if err := f.takenBack(recent.Removed); err != nil {
+		return err
+	}
+	if err := batch.Commit(); err != nil {
 		return err
 	}
 	if err := r.remakeDisk(tx, r.headC.Tree); err != nil {
@@ -29,38 +49,115 @@ func (r *resource) fillIndex(tx *index.Tx) error {
 type filler struct {
 	r       *resource
 	tx      *index.Tx
-	trusted bool // the root is the recorded one: what is missing there is missing
+	batch   *store.Batch                    // gets what the disk has and no version is
+	trusted bool                            // the root is the recorded one: what is missing there is missing
+	recent  map[object.FileID]bool          // changed since the last sync
+	trees   map[object.FileID]object.TreeID // of the directories that have moved since, as the head has them
+}
+
+// sinceSync is what has changed between the last sync and the head. A mark that
+// the store does not know is none.
+func (f *filler) sinceSync() *treeDiff {
+	d, err := diffTrees(f.r.store, f.r.synced.tree, f.r.headC.Tree)
+	if err != nil {
+		d, err = diffTrees(f.r.store, object.TreeID{}, f.r.headC.Tree)
+	}
+	if err != nil {
+		return &treeDiff{} // the head is damaged, which its reader tells
+	}
+	f.recent, f.trees = map[object.FileID]bool{}, map[object.FileID]object.TreeID{}
+	for _, p := range d.Added {
+		f.recent[p.Entry.ID] = true
+		f.trees[p.Entry.ID] = p.Entry.Tree
+	}
+	for _, p := range d.Changed {
+		f.recent[p.New.Entry.ID] = true
+	}
+	return d
 }
 
 // dir records a directory of the head, as far as it is on disk.
 func (f *filler) dir(path string, id object.FileID, t object.TreeID) error {
+	if t.IsZero() {
+		return nil
+	}
 	d, err := f.r.store.Directory(t)
 	if err != nil {
 		return err
 	}
 	for _, e := range d.Entries {
-		at := join(path, e.Name)
-		there, err := f.onDisk(at, &e)
-		if err != nil {
+		if err := f.entry(join(path, e.Name), id, e); err != nil {
 			return err
-		}
-		if !there {
-			continue
-		}
-		if err := f.tx.Put(index.Node{Parent: id, Entry: e, Uncertain: true}); err != nil {
-			return err
-		}
-		if e.Kind == object.Dir {
-			if err := f.dir(at, e.ID, e.Tree); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-// onDisk tells whether a path holds an entry. Where that is an older version of
-// it, e becomes that one.
+// entry records one entry, if a path holds it, with all below it.
+func (f *filler) entry(path string, parent object.FileID, e object.Entry) error {
+	there, err := f.onDisk(path, &e)
+	if err != nil || !there {
+		return err
+	}
+	if err := f.tx.Put(index.Node{Parent: parent, Entry: e, Uncertain: true}); err != nil {
+		return err
+	}
+	if e.Kind != object.Dir {
+		return nil
+	}
+	return f.dir(path, e.ID, e.Tree)
+}
+
+// takenBack records what is again at a name that it had left: the parents come
+// first. It has to be the version that was there; else it is something new.
+func (f *filler) takenBack(removed []placed) error {
+	for i := len(removed) - 1; i >= 0; i-- {
+		p := removed[i]
+		if _, taken := f.tx.Get(p.Parent, p.Entry.Name); taken || !f.trusted {
+			continue
+		}
+		dir, err := f.tx.Path(index.Slot{Parent: p.Parent, Name: p.Entry.Name})
+		if err != nil {
+			continue // its directory is not there
+		}
+		if p.Entry.Kind == object.Dir && len(f.tx.Slots(p.Entry.ID)) > 0 {
+			continue // it is where the head has it, too: this is another one
+		}
+		same, err := f.holds(dir, p.Entry)
+		if err != nil {
+			return err
+		}
+		if !same {
+			continue
+		}
+		e := p.Entry
+		e.Tree = f.trees[e.ID] // what was in it before the move, the list has too
+		f.recent[e.ID] = true
+		if err := f.entry(dir, p.Parent, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holds tells whether a path holds just what an entry says.
+func (f *filler) holds(path string, e object.Entry) (bool, error) {
+	info, err := f.r.tree.Stat(path)
+	if err != nil {
+		return false, nil // it is not there, or the scan will tell
+	}
+	if kind, ok := kindOf(info); !ok || kind != e.Kind {
+		return false, nil
+	}
+	if e.Kind == object.Dir {
+		return true, nil
+	}
+	blob, err := f.r.hashPath(path, info)
+	return err == nil && blob == e.Blob && info.Mtime <= e.Mtime, nil
+}
+
+// onDisk tells whether a path holds an entry. Where it has another version, which
+// the head's is to replace, e becomes that one.
 func (f *filler) onDisk(path string, e *object.Entry) (bool, error) {
 	if !f.trusted {
 		return true, nil
@@ -75,63 +172,52 @@ func (f *filler) onDisk(path string, e *object.Entry) (bool, error) {
 	if kind, ok := kindOf(info); !ok || kind != e.Kind {
 		return false, nil
 	}
-	if e.Kind != object.File || info.Mtime >= e.Mtime {
+	recent := f.recent[e.ID]
+	if recent && e.Kind != object.Symlink {
+		if x, _, err := f.r.xattrs(path); err == nil {
+			e.Mode, e.Xattrs = info.Perm(), x
+		}
+	}
+	if e.Kind == object.Dir || info.Mtime > e.Mtime || info.Mtime == e.Mtime && !recent {
 		return true, nil
 	}
 	blob, err := f.r.hashPath(path, info)
-	if err == nil && blob != e.Blob && f.r.store.Has(blob) {
-		e.Blob, e.Mtime = blob, info.Mtime
+	switch {
+	case err != nil:
+		return true, nil
+	case blob == e.Blob && !recent:
+		return true, nil
+	case blob == e.Blob:
+	case f.r.store.Has(blob):
+	case recent:
+		f.r.log.Warn("the disk lost a version, which comes back from the store", "resource", f.r.name, "path", path)
+		if err := f.keep(path, info); err != nil {
+			return true, err
+		}
+	default:
+		return true, nil
 	}
+	e.Blob, e.Mtime = blob, info.Mtime
 	return true, nil
 }
 
-// settleDisk makes the tree of the disk again, should an apply have been cut
-// short between its steps.
-func (r *resource) settleDisk(tx *index.Tx) error {
-	if !tx.Apart() {
-		return nil
-	}
-	return r.remakeDisk(tx, tx.Disk())
-}
-
-// remakeDisk makes the tree of the disk out of all nodes; like is a tree that
-// has its options.
-func (r *resource) remakeDisk(tx *index.Tx, like object.TreeID) error {
-	batch, err := r.store.NewBatch()
-	if err != nil {
+// keep puts what a path holds into the store: nothing is replaced that is not
+// there.
+func (f *filler) keep(path string, info tree.Info) error {
+	if info.IsSymlink() {
+		target, _, err := f.r.tree.Readlink(path)
+		if err == nil {
+			_, err = f.batch.WriteBlob([]byte(target))
+		}
 		return err
 	}
-	defer batch.Discard()
-	root := &object.Directory{}
-	if !like.IsZero() {
-		if root, err = batch.Directory(like); err != nil {
-			return err
-		}
+	file, err := f.r.tree.OpenFile(path)
+	if err != nil {
+		return fmt.Errorf("keep what the disk has at %s: %w", path, err)
 	}
-	disk, err := writeTree(tx, batch, object.FileID{}, root.Options)
-	if err == nil {
-		err = batch.Commit()
+	defer file.Close()
+	if _, err := f.batch.PutBlob(io.LimitReader(file, info.Size), info.Size); err != nil {
+		return fmt.Errorf("keep what the disk has at %s: %w", path, err)
 	}
-	return errors.Join(err, tx.SetDisk(disk))
-}
-
-// writeTree writes the tree of one directory of the index, with all below it.
-func writeTree(tx *index.Tx, w treeWriter, dir object.FileID, options []byte) (object.TreeID, error) {
-	d := &object.Directory{Options: options}
-	if err := tx.Children(dir, func(n index.Node) error {
-		d.Entries = append(d.Entries, treeEntry(n))
-		return nil
-	}); err != nil {
-		return object.TreeID{}, err
-	}
-	for i, e := range d.Entries {
-		if e.Kind != object.Dir {
-			continue
-		}
-		var err error
-		if d.Entries[i].Tree, err = writeTree(tx, w, e.ID, nil); err != nil {
-			return object.TreeID{}, err
-		}
-	}
-	return w.PutDirectory(d)
+	return nil
 }

@@ -57,6 +57,7 @@ type resource struct {
 	behind     bool // the disk is not at the head
 	asides     bool // something that was moved aside is not as it was left
 	looks      looks
+	synced     syncMark
 	looked     int              // marks at the last look whether something is due
 	todo       []replica.Action // not done yet
 	nodes      map[string]*link // in use, by fingerprint

@@ -109,12 +109,13 @@ func (r *resource) turn(ctx context.Context, w *schedule) {
 	r.drain(ctx)
 	r.publish()
 	r.tidy(ctx)
+	syncAt := r.keepSynced(ctx, start)
 	now := r.now()
 	rest := time.Duration(0)
 	if r.looked > burstMarks {
 		rest = min(share*now.Sub(start), burstTime)
 	}
-	wait := max(untilNext(now, earlier(next, r.scanAgain), w.retryAt), rest)
+	wait := max(untilNext(now, earlier(next, r.scanAgain), earlier(w.retryAt, syncAt)), rest)
 	if w.resting = rest > 0; w.resting {
 		wait = rest
 	}
