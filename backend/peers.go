@@ -1,12 +1,14 @@
 package backend
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sort"
 
+	"github.com/google/renameio/v2"
 	"gopkg.in/ini.v1"
 
 	"github.com/silvermirror/smfs/backend/peer"
@@ -60,19 +62,11 @@ func (f *peerFile) save() error {
 			return err
 		}
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(f.path), "peers.ini.*")
-	if err != nil {
+	var text bytes.Buffer
+	if _, err := file.WriteTo(&text); err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
-	_, err = file.WriteTo(tmp)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if err := errors.Join(err, tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), f.path)
+	return renameio.WriteFile(f.path, text.Bytes(), 0o600)
 }
 
 func (f *peerFile) names() []string {
