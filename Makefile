@@ -12,7 +12,7 @@ BUILDVCS  := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo fal
 TIMEOUT   ?= 20m
 
 .DEFAULT_GOAL := build
-.PHONY: build install mount test lint bench soak kill work clean need-mount need-test
+.PHONY: build install mount test lint bench soak kill powercut work clean need-mount need-test
 
 build:
 	$(GO) build -buildvcs=$(BUILDVCS) -o bin/smfs ./cmd/smfs
@@ -56,6 +56,12 @@ KILL_SEED ?= 0
 kill: need-test
 	$(GO) test -count=1 -timeout 4h -v -run 'TestKill' ./fstest/e2e -kill.rounds=$(KILLS) -kill.seed=$(KILL_SEED)
 
+# Cuts the power of a machine under load CUTS times. CUT_SEED repeats a run.
+CUTS ?= 50
+CUT_SEED ?= 0
+powercut: need-test
+	$(GO) test -count=1 -timeout 4h -v -run 'TestPowerCut' ./fstest/e2e -cut.rounds=$(CUTS) -cut.seed=$(CUT_SEED)
+
 # Go's whole source tree in the mount: unpack, build, git, with the times.
 work: need-test
 	$(GO) test -count=1 -timeout 2h -v -run 'TestWork' ./fstest/e2e -work.full
@@ -66,7 +72,7 @@ need-mount:
 # gcc and libc6-dev are what the race detector needs.
 need-test:
 	@./.ci/need fusermount3=fuse3 sshd=openssh-server ssh=openssh-client git=git \
-		sqlite3=sqlite3 setfattr=attr rsync=rsync gcc=gcc /usr/include/stdlib.h=libc6-dev
+		sqlite3=sqlite3 setfattr=attr rsync=rsync mkfs.xfs=xfsprogs mkfs.ext4=e2fsprogs gcc=gcc /usr/include/stdlib.h=libc6-dev
 	@./.ci/fuse-device
 
 clean:
