@@ -11,6 +11,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -223,9 +224,11 @@ func (ix *Index) Close() error {
 }
 
 // abandon closes the file under bbolt, which after a panic may never give its
-// own locks back; the mapping stays until the process ends.
+// own locks back; the mapping stays until the process ends, and would keep the
+// file locked.
 func (ix *Index) abandon() {
 	if ix.raw != nil {
+		_ = unix.Flock(int(ix.raw.Fd()), unix.LOCK_UN)
 		_ = ix.raw.Close()
 	}
 }

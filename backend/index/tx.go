@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // The buckets, as in doc.go.
@@ -130,6 +131,9 @@ func (tx *Tx) try(fn func() error) error {
 		return tx.damage
 	}
 	err := guard(fn)
+	if errors.Is(err, berrors.ErrIncompatibleValue) { // a bucket where there are none
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	if errors.Is(err, ErrDamaged) {
 		tx.damage = err
 	}

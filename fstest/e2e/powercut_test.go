@@ -216,7 +216,7 @@ func version(name string, data []byte) int {
 
 // powerCut is one round: a load, a cut, and a look at what is left.
 func powerCut(m *fstest.Mirror, d *cutDisk, random *rand.Rand) error {
-	l := &cutLoad{dir: m.Path("load"), random: random, next: int(time.Now().UnixMilli() % 1e9), begun: map[string]int{}, known: map[string]int{}}
+	l := &cutLoad{dir: m.Path("load"), random: rand.New(rand.NewPCG(random.Uint64(), 0)), next: int(time.Now().UnixMilli() % 1e9), begun: map[string]int{}, known: map[string]int{}}
 	if err := os.MkdirAll(l.dir, 0o755); err != nil {
 		return err
 	}
