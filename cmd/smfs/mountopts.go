@@ -24,6 +24,10 @@ var otherOptions = map[string]bool{
 	"nofail": true, "_netdev": true, "default_permissions": true,
 }
 
+// kernelOptions are what tables of mounts show of a mount: mount(8) repeats it when
+// it remounts.
+var kernelOptions = map[string]bool{"user_id": true, "group_id": true, "max_read": true, "blksize": true, "rootmode": true, "fd": true, "subtype": true}
+
 // parse takes the arguments of -o: a list of options each, separated by commas.
 func (o *mountOptions) parse(lists []string) error {
 	for _, list := range lists {
@@ -40,7 +44,7 @@ func (o *mountOptions) parse(lists []string) error {
 				o.source = value
 			case fs.IsMountFlag(option):
 				o.flags = append(o.flags, option)
-			case option == "", otherOptions[option], strings.HasPrefix(option, "x-"), name == "comment":
+			case option == "", otherOptions[option], kernelOptions[name], strings.HasPrefix(option, "x-"), name == "comment":
 			default:
 				return backend.WithHint(usagef("unknown mount option %q", option), "`smfs help mount` lists them")
 			}

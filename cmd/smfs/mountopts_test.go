@@ -9,7 +9,7 @@ import (
 
 func TestMountOptions(t *testing.T) {
 	var o mountOptions
-	if err := o.parse([]string{"defaults,allow_other,noauto", "x-systemd.automount,fsname=a=b,,no_passthrough,comment=none,ro,suid"}); err != nil {
+	if err := o.parse([]string{"defaults,allow_other,noauto,user_id=0,group_id=0,max_read=1048576", "x-systemd.automount,fsname=a=b,,no_passthrough,comment=none,ro,suid"}); err != nil {
 		t.Fatal(err)
 	}
 	want := mountOptions{noPassthrough: true, allowOther: true, source: "a=b", flags: []string{"ro", "suid"}}
