@@ -3,8 +3,11 @@ package backend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/node"
@@ -262,8 +265,15 @@ func (r *resource) commitAll(ctx context.Context) error {
 	return r.commit(ctx, all, all)
 }
 
-// commit commits the marks in due. Damage comes with what to do about it.
+// commit commits the marks in due. Damage and a full disk come with what to do
+// about them.
 func (r *resource) commit(ctx context.Context, all, due []journal.Mark) error {
 	_, err := r.commitMarks(ctx, all, due)
+	for _, full := range []error{unix.ENOSPC, unix.EDQUOT} {
+		if errors.Is(err, full) {
+			return WithHint(fmt.Errorf("%s is not committed: %w", r.name, full),
+				"free space on the filesystem that holds the mirror; what was changed is journaled, and committed as soon as there is room")
+		}
+	}
 	return damaged(filepath.Join(node.StateDir, "store", r.name+".git"), err)
 }

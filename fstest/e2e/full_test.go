@@ -1,0 +1,64 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/silvermirror/smfs/fstest"
+)
+
+// TestFullDisk fills the disk of a mirror: writers are told, what cannot be
+// committed is said, and all goes on by itself when there is room again.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // an ordinary user has no images to mount
+	}
+	t.Parallel()
+	tmp := t.TempDir()
+	image, disk := filepath.Join(tmp, "image"), filepath.Join(tmp, "disk")
+	check(t, errors.Join(sparse(image, 64<<20), os.Mkdir(disk, 0o755)))
+	run(t, "mkfs.ext4", "-q", image)
+	run(t, "mount", "-o", "loop", image, disk)
+	t.Cleanup(func() { unix.Unmount(disk, unix.MNT_DETACH) })
+	m := fstest.NewMirror(t, fstest.Program{Path: fstest.Build(t)}, "unused")
+	m.Dir = filepath.Join(disk, "M")
+	check(t, os.Mkdir(m.Dir, 0o755))
+	m.Mount()
+
+	random := rand.NewChaCha8([32]byte{1})
+	block := make([]byte, 4<<20)
+	random.Read(block)
+	write(t, m.Path("first"), string(block))
+	m.Run("wait", "--committed")
+	whole := 0
+	var failed error
+	for i := 0; failed == nil; i++ {
+		random.Read(block)
+		if failed = os.WriteFile(m.Path(fmt.Sprint("f", i)), block, 0o644); failed == nil {
+			whole++
+		}
+	}
+	if !errors.Is(failed, unix.ENOSPC) {
+		t.Fatalf("the writer got %v", failed)
+	}
+	exitsWith(t, m, exitFailure, "mirror is not committed: no space left on device", "wait", "--committed", "--timeout", "5s")
+	contains(t, m.Status().Resources[0].Problem, "no space left on device", "free space")
+	if got, err := os.ReadFile(m.Path("first")); err != nil || len(got) != len(block) {
+		t.Errorf("first has %d bytes, %v", len(got), err)
+	}
+	for i := range whole { // what a disk holds twice is half of it
+		if i%2 == 0 {
+			check(t, os.Remove(m.Path(fmt.Sprint("f", i))))
+		}
+	}
+	check(t, os.Truncate(m.Path(fmt.Sprint("f", whole)), 10))
+	m.Run("wait", "--committed", "--timeout", "1m")
+	m.Umount()
+	check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
+}
