@@ -64,7 +64,7 @@ func (a *app) printStatus(m *mirror, s *backend.Status) error {
 	for _, r := range s.Resources {
 		a.printNotes(r)
 	}
-	a.printOutside(s.Outside)
+	a.printNames("in no resource, stays on this machine", "stay on this machine", s.Outside)
 	if len(s.Peers) == 0 {
 		return nil
 	}
@@ -72,16 +72,18 @@ func (a *app) printStatus(m *mirror, s *backend.Status) error {
 	return a.printPeers(s.Peers)
 }
 
-// outsideNames is how many names outside of all resources are printed.
-const outsideNames = 5
+// namesShown is how many names of a kind are printed; --json has them all.
+const namesShown = 5
 
-func (a *app) printOutside(paths []string) {
+// printNames prints a line for each of the first names, and how many more there
+// are.
+func (a *app) printNames(what, more string, paths []string) {
 	for i, p := range paths {
-		if i == outsideNames {
-			a.say("and %d more stay on this machine", len(paths)-i)
+		if i == namesShown {
+			a.say("and %d more %s", len(paths)-i, more)
 			return
 		}
-		a.say("in no resource, stays on this machine: %s", clean(p))
+		a.say("%s: %s", what, clean(p))
 	}
 }
 
@@ -90,12 +92,8 @@ func (a *app) printNotes(r backend.ResourceStatus) {
 	if r.Problem != "" {
 		a.say("%s: %s", clean(r.Name), clean(r.Problem))
 	}
-	for _, p := range r.Local {
-		a.say("%s: stays on this machine: %s", clean(r.Name), clean(p))
-	}
-	for _, p := range r.Waiting {
-		a.say("%s: a newer version waits until it is closed: %s", clean(r.Name), clean(p))
-	}
+	a.printNames(clean(r.Name)+": stays on this machine", "stay on this machine", r.Local)
+	a.printNames(clean(r.Name)+": a newer version waits until it is closed", "wait", r.Waiting)
 }
 
 func (a *app) printPeers(peers []backend.PeerStatus) error {
