@@ -3,7 +3,8 @@
 
 GO        ?= go
 PREFIX    ?= /usr/local
-# Where mount(8) looks for its helpers.
+# Where mount(8) looks for its helpers: mount.smfs by the type that it is given,
+# mount.fuse.smfs by the one that the kernel shows, as for a remount.
 HELPERDIR ?= /sbin
 TOOLS     := $(GO) tool -modfile=tools/go.mod
 # git may refuse to describe a checkout that belongs to another user.
@@ -21,6 +22,7 @@ install: build
 	install -D -m 0755 bin/smfs $(DESTDIR)$(PREFIX)/bin/smfs
 	install -d $(DESTDIR)$(HELPERDIR)
 	ln -sf $(PREFIX)/bin/smfs $(DESTDIR)$(HELPERDIR)/mount.smfs
+	ln -sf $(PREFIX)/bin/smfs $(DESTDIR)$(HELPERDIR)/mount.fuse.smfs
 
 # Build, and mount the mirror DIR, which is made if need be.
 mount: need-mount build

@@ -65,6 +65,19 @@ func (c *checker) check() error {
 	return nil
 }
 
+// SyncDue has the resources sync their filesystem now.
+func (e *Engine) SyncDue(ctx context.Context) error {
+	for _, r := range e.resources {
+		if err := r.do(ctx, func() error {
+			r.synced.next = r.now()
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // state looks at what the engine holds back.
 func (c *checker) state() {
 	r := c.r

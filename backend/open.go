@@ -276,10 +276,7 @@ func (r *resource) close() error {
 	r.background.Wait()
 	var errs []error
 	if r.index != nil {
-		if r.tree != nil {
-			errs = append(errs, r.syncAtEnd())
-		}
-		errs = append(errs, r.index.Close())
+		errs = append(errs, r.closeIndex())
 	}
 	if r.store != nil {
 		errs = append(errs, r.store.Close())

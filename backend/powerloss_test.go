@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"context"
 	"maps"
 	"os"
 	"path/filepath"
@@ -168,15 +169,25 @@ func TestPowerLossKeepsEdits(t *testing.T) {
 	m.wantSettled()
 }
 
-// TestSyncMark: the mark follows what is committed, without an end of the engine.
+// TestSyncMark: the mark follows what is committed, when a sync is due and at the
+// engine's end.
 func TestSyncMark(t *testing.T) {
 	m := openMirror(t, t.TempDir())
+	synced := func() bool {
+		mark, err := os.ReadFile(m.path(markFile))
+		return err == nil && string(mark) == m.git("rev-parse", "main^{tree}")+"\n"
+	}
 	m.write("file", "text")
 	m.sync()
+	if synced() {
+		t.Error("it is synced at once")
+	}
+	must(t, m.engine.SyncDue(context.Background()))
+	eventually(t, "a mark at the head", synced)
+	m.write("file", "another text")
+	m.sync()
 	m.stop()
-	mark, err := os.ReadFile(m.path(markFile))
-	must(t, err)
-	if tree := m.git("rev-parse", "main^{tree}"); string(mark) != tree+"\n" {
-		t.Errorf("%q is synced, the head is %s", mark, tree)
+	if !synced() {
+		t.Error("the end of the engine has not synced")
 	}
 }

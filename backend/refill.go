@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
@@ -111,19 +112,21 @@ func (f *filler) entry(path string, parent object.FileID, e object.Entry) error 
 // takenBack records what is again at a name that it had left: the parents come
 // first. It has to be the version that was there; else it is something new.
 func (f *filler) takenBack(removed []placed) error {
-	for i := len(removed) - 1; i >= 0; i-- {
-		p := removed[i]
-		if _, taken := f.tx.Get(p.Parent, p.Entry.Name); taken || !f.trusted {
+	if !f.trusted {
+		return nil
+	}
+	for _, p := range slices.Backward(removed) {
+		if _, taken := f.tx.Get(p.Parent, p.Entry.Name); taken {
 			continue
 		}
-		dir, err := f.tx.Path(index.Slot{Parent: p.Parent, Name: p.Entry.Name})
+		path, err := f.tx.Path(index.Slot{Parent: p.Parent, Name: p.Entry.Name})
 		if err != nil {
 			continue // its directory is not there
 		}
 		if p.Entry.Kind == object.Dir && len(f.tx.Slots(p.Entry.ID)) > 0 {
 			continue // it is where the head has it, too: this is another one
 		}
-		same, err := f.holds(dir, p.Entry)
+		same, err := f.holds(path, p.Entry)
 		if err != nil {
 			return err
 		}
@@ -133,7 +136,7 @@ func (f *filler) takenBack(removed []placed) error {
 		e := p.Entry
 		e.Tree = f.trees[e.ID] // what was in it before the move, the list has too
 		f.recent[e.ID] = true
-		if err := f.entry(dir, p.Parent, e); err != nil {
+		if err := f.entry(path, p.Parent, e); err != nil {
 			return err
 		}
 	}

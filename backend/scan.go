@@ -3,9 +3,11 @@ package backend
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/fs/tree"
 )
@@ -201,7 +203,9 @@ func (r *resource) finishScan(s *scanResult) error {
 		return err
 	}
 	if total >= askAbove && 2*s.files > total && !r.acceptDeletes {
-		r.ask(fmt.Sprintf("%d of %d files are missing on disk; if that is meant, run: smfs sync --accept-deletes; to have them back, run: smfs restore", s.files, total))
+		r.ask(fmt.Sprintf("%d of %d files are missing on disk; if that is meant, run in the mirror: smfs sync --accept-deletes; to have them back: "+
+			"git --git-dir=%s archive main | tar -x --skip-old-files --exclude=.smfs -C ./%s && smfs sync",
+			s.files, total, filepath.Join(node.StateDir, "store", r.name+".git"), r.mirrorPath("")))
 		return nil
 	}
 	return r.journal.Found(r.name, s.missing...)

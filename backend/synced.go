@@ -83,6 +83,7 @@ func (r *resource) keepSynced(ctx context.Context, now time.Time) time.Time {
 			}
 			if err != nil {
 				r.report("", err)
+				r.retrySoon() // or status would show it for ever
 			}
 			r.synced.active, r.synced.next = false, r.now().Add(syncEvery)
 		}
@@ -94,12 +95,25 @@ func (r *resource) keepSynced(ctx context.Context, now time.Time) time.Time {
 	return time.Time{}
 }
 
-// syncAtEnd syncs what is not yet: once the index is closed it is believed, also
-// after a power loss.
+// closeIndex syncs what is not yet, and closes the index: then it is believed,
+// also after a power loss. Where the sync fails it is not.
+func (r *resource) closeIndex() error {
+	if err := r.syncAtEnd(); err != nil {
+		return errors.Join(err, r.index.CloseUnsynced())
+	}
+	return r.index.Close()
+}
+
 func (r *resource) syncAtEnd() error {
 	tree, err := r.diskTree()
 	if errors.Is(err, index.ErrDamaged) || err == nil && tree == r.synced.tree {
-		return nil
+		return nil // what is damaged is not believed anyway
 	}
-	return errors.Join(err, r.tree.SyncFS(), r.synced.set(tree))
+	if err == nil {
+		err = r.tree.SyncFS()
+	}
+	if err == nil {
+		err = r.synced.set(tree)
+	}
+	return err
 }

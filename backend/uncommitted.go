@@ -30,6 +30,7 @@ func (r *resource) commitSince(ctx context.Context, start time.Time) ([]uncommit
 		err := r.commitAll(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.report("", err)
+			r.retrySoon() // which ends what status shows, too
 		}
 		for _, m := range r.journal.Snapshot(r.name) {
 			if !m.First.After(start) && !r.looks.settled(m.Path, start) {

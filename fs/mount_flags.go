@@ -56,7 +56,11 @@ func mountFlagBits(names []string) uintptr {
 // Remount gives the mount at dir other generic options, see [Options].Flags: all
 // that are to hold. It takes root.
 func Remount(dir string, flags []string) error {
-	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|mountFlagBits(flags), ""); err != nil {
+	err := unix.Mount("", dir, "", unix.MS_REMOUNT|mountFlagBits(flags), "")
+	if err == unix.EPERM {
+		return fmt.Errorf("remount %s: %w: only root may; unmount it and mount it with the other options", dir, ErrRefused)
+	}
+	if err != nil {
 		return fmt.Errorf("remount %s: %w", dir, err)
 	}
 	return nil

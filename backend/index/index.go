@@ -223,6 +223,20 @@ func (ix *Index) Close() error {
 	return removeMarker(ix.file)
 }
 
+// CloseUnsynced closes without a promise: the next Open trusts the file within
+// this boot alone. Call it once, instead of Close.
+func (ix *Index) CloseUnsynced() error {
+	if ix.damaged.Load() {
+		ix.abandon()
+		return nil
+	}
+	if err := guard(ix.db.Close); err != nil {
+		ix.abandon()
+		return fmt.Errorf("close index %s: %w", ix.file, err)
+	}
+	return nil
+}
+
 // abandon closes the file under bbolt, which after a panic may never give its
 // own locks back; the mapping stays until the process ends, and would keep the
 // file locked.

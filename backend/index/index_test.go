@@ -119,6 +119,27 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestCloseUnsynced: the file is trusted while the page cache that it was written
+// to is there.
+func TestCloseUnsynced(t *testing.T) {
+	name := scratch(t) + "/index"
+	ix := open(t, name)
+	check(t, ix.Update(func(tx *Tx) error { return tx.Put(file("f", 1)) }))
+	check(t, ix.CloseUnsynced())
+	ix = open(t, name)
+	check(t, ix.View(func(tx *Tx) error {
+		if tx.Count() != 1 {
+			t.Errorf("%d nodes", tx.Count())
+		}
+		return nil
+	}))
+	check(t, ix.CloseUnsynced())
+	check(t, os.WriteFile(name+markerSuffix, []byte("another boot\n"), 0o600))
+	if _, err := Open(name); !errors.Is(err, ErrDamaged) {
+		t.Errorf("after another boot: %v", err)
+	}
+}
+
 func updateForEver(t *testing.T, name string) {
 	ix := open(t, name)
 	var from int

@@ -31,9 +31,10 @@ noatime ...) and
                    ordinary user needs user_allow_other in /etc/fuse.conf
   no_passthrough   move all data through the daemon, as is done without root
   fsname=NAME      what tables of mounts show as the device
-  remount          give what is mounted the other options (as root)
+  remount          give what is mounted other generic options, as root: all
+                   that are to hold
 
-Where mount.smfs leads to this program, mount(8) and /etc/fstab know it:
+After "make install", mount(8) and /etc/fstab know it, too:
   /srv/mirror  /srv/mirror  smfs  allow_other,nofail  0  0`,
 		Example: `  smfs mount ~/mirror
   smfs mount -o allow_other /srv/mirror

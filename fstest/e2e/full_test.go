@@ -59,6 +59,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	check(t, os.Truncate(m.Path(fmt.Sprint("f", whole)), 10))
 	m.Run("wait", "--committed", "--timeout", "1m")
+	eventually(t, "a status without a problem", func() bool { return m.Status().Resources[0].Problem == "" })
 	m.Umount()
 	check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
 }
