@@ -29,11 +29,11 @@ type mirror struct {
 }
 
 // openMirror starts an engine on dir, making it a mirror if it is none.
-func openMirror(t *testing.T, dir string) *mirror {
+func openMirror(t *testing.T, dir string, with ...func(*backend.Options)) *mirror {
 	t.Helper()
 	m := &mirror{t: t, dir: dir}
 	log := slog.New(slog.NewTextHandler(testLog{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	e, closeEngine, err := openEngine(dir, log.With("mirror", filepath.Base(dir)))
+	e, closeEngine, err := openEngine(dir, log.With("mirror", filepath.Base(dir)), with...)
 	must(t, err)
 	m.engine = e
 	e.Start()

@@ -68,13 +68,14 @@ func randomHistory(t *testing.T, rnd *rand.Rand) {
 type history struct {
 	t     *testing.T
 	rnd   *rand.Rand
+	dirs  []string // that there may be, all but the root
 	n     int
 	alive map[string]bool // contents that nobody touched since they were written
 	log   []string
 }
 
 func newHistory(t *testing.T, rnd *rand.Rand) *history {
-	return &history{t: t, rnd: rnd, alive: map[string]bool{}}
+	return &history{t: t, rnd: rnd, dirs: []string{"a", "b", "a/c", "b/d", "e"}, alive: map[string]bool{}}
 }
 
 func (h *history) note(format string, args ...any) {
@@ -110,13 +111,15 @@ func (h *history) settle(mirrors []*mirror) {
 }
 
 func (h *history) path(m *mirror) string {
-	dirs := []string{"", "a/", "b/", "a/c/", "b/d/"}
-	return filepath.Join(m.dir, dirs[h.rnd.IntN(len(dirs))]+string(rune('p'+h.rnd.IntN(5))))
+	dir := ""
+	if i := h.rnd.IntN(len(h.dirs) + 1); i > 0 {
+		dir = h.dirs[i-1]
+	}
+	return filepath.Join(m.dir, dir, string(rune('p'+h.rnd.IntN(5))))
 }
 
 func (h *history) dir(m *mirror) string {
-	dirs := []string{"a", "b", "a/c", "b/d", "e"}
-	return filepath.Join(m.dir, dirs[h.rnd.IntN(len(dirs))])
+	return filepath.Join(m.dir, h.dirs[h.rnd.IntN(len(h.dirs))])
 }
 
 // kill notes that whatever is at or below a path is overwritten or deleted.
@@ -137,7 +140,7 @@ func (h *history) step(m *mirror) {
 	var what string
 	var err error
 	p, q := h.path(m), h.path(m)
-	switch h.rnd.IntN(15) {
+	switch h.rnd.IntN(17) {
 	case 0, 1, 2, 3:
 		if st, serr := os.Lstat(p); serr == nil && !st.Mode().IsRegular() {
 			return
@@ -174,7 +177,7 @@ func (h *history) step(m *mirror) {
 		h.kill(q)
 		what = "rename " + p + " " + q
 		err = os.Rename(p, q)
-	case 7:
+	case 7, 15, 16:
 		from, to := h.dir(m), h.dir(m)
 		if from == to || strings.HasPrefix(to, from+"/") {
 			return

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/backend/object"
@@ -103,7 +105,31 @@ func (s *scanner) entry(path string, n *index.Node) error {
 			return s.dir(path, moved.ID)
 		}
 	}
-	return nil // a new directory: the committer walks it
+	return s.newDir(path)
+}
+
+// newDir looks for directories that were moved into one which the index does not
+// know. The rest of what is in it the committer finds, which walks new
+// directories, but no others.
+func (s *scanner) newDir(path string) error {
+	if err := s.ctx.Err(); err != nil {
+		return err
+	}
+	names, err := s.r.tree.ReadDir(path)
+	if err != nil {
+		s.failed(path, err)
+		return nil
+	}
+	for _, n := range names {
+		if n.Mode != unix.S_IFDIR {
+			s.looked++
+			continue
+		}
+		if err := s.entry(join(path, n.Name), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // name looks at one name alone and tells whether a directory of the resource's

@@ -1,0 +1,92 @@
+package backend_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/silvermirror/smfs/backend"
+)
+
+// TestOfflineHistories changes a mirror at random while no engine runs, and
+// wants the head to be what is on disk whenever one has run again.
+func TestOfflineHistories(t *testing.T) {
+	seed := *randomSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	for i := range *randomRounds {
+		seed := seed + uint64(i)
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Logf("-random.seed=%d", seed)
+			offlineHistory(t, rand.New(rand.NewPCG(seed, 2)))
+		})
+	}
+}
+
+func offlineHistory(t *testing.T, rnd *rand.Rand) {
+	h := newHistory(t, rnd)
+	h.dirs = nil
+	for _, a := range []string{"a", "b", "c"} { // few and deep: they move into each other
+		h.dirs = append(h.dirs, a)
+		for _, b := range []string{"a", "b"} {
+			h.dirs = append(h.dirs, a+"/"+b, a+"/"+b+"/a", a+"/"+b+"/b")
+		}
+	}
+	defer func() {
+		if t.Failed() {
+			t.Logf("history:\n%s", strings.Join(h.log, "\n"))
+		}
+	}()
+	m := openMirror(t, t.TempDir())
+	for range 15 {
+		m.stop()
+		for range 1 + rnd.IntN(60) {
+			h.step(m)
+		}
+		h.note("open")
+		m = openMirror(t, m.dir, mounted)
+		must(t, m.engine.Wait(context.Background(), backend.WaitOptions{Timeout: time.Minute}))
+		if m.wantSettled(); t.Failed() {
+			return
+		}
+	}
+	m.git("fsck", "--strict")
+}
+
+// mounted has an engine scan once, at its start, as one with a mount does.
+func mounted(o *backend.Options) { o.Mounted = true }
+
+// TestMovedIntoNewDirectories changes what is in directories that were moved
+// into new ones, all while no engine runs.
+func TestMovedIntoNewDirectories(t *testing.T) {
+	m := openMirror(t, t.TempDir())
+	for _, p := range []string{"a/d/edited", "a/d/removed", "a/d/s/moved", "y/z/out", "y/z/removed"} {
+		m.write(p, "old "+p)
+	}
+	m.sync()
+	m.stop()
+	for _, mv := range [][2]string{{"a/d", "new/deep/d"}, {"y", "n/y"}, {"n/y/z/out", "n/out"}, {"new/deep/d/s/moved", "new/moved"}} {
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(m.dir, mv[1])), 0o755))
+		must(t, os.Rename(filepath.Join(m.dir, mv[0]), filepath.Join(m.dir, mv[1])))
+	}
+	m.write("new/deep/d/edited", "new and longer")
+	m.write("new/deep/d/added", "new")
+	must(t, os.Remove(m.dir+"/new/deep/d/removed"))
+	must(t, os.RemoveAll(m.dir+"/n/y/z"))
+	m = openMirror(t, m.dir, mounted)
+	must(t, m.engine.Wait(context.Background(), backend.WaitOptions{Timeout: time.Minute}))
+	m.wantSettled()
+	for path, want := range map[string]string{
+		"new/deep/d/edited": "new and longer", "new/deep/d/added": "new", "new/moved": "old a/d/s/moved", "n/out": "old y/z/out",
+	} {
+		if got := m.git("show", "main:"+path); got != want {
+			t.Errorf("%s is %q, want %q", path, got, want)
+		}
+	}
+}
