@@ -10,14 +10,30 @@ import (
 )
 
 // Restore brings an old version of a path back: as a new commit that peers
-// get like any other change, or, with w, as bytes for the caller.
+// get like any other change, or, with w, as bytes for the caller. Where files are
+// missing that nobody deleted, these come back, unless a version is asked for.
 func (e *Engine) Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*Restored, error) {
 	r, path, err := e.resourceAt(o.Path)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.do(ctx, func() error { return r.refresh(ctx) }); err != nil {
+	var back int
+	var missing bool
+	if err := r.do(ctx, func() error {
+		err := r.refresh(ctx)
+		if missing = r.isMissing(path); err == nil && w == nil {
+			back, err = r.bringBack(ctx, path)
+		}
+		return err
+	}); err != nil {
 		return nil, err
+	}
+	head, _ := r.headNow()
+	if o.At == "" && back > 0 {
+		return &Restored{Commit: head.String(), Files: back}, nil
+	}
+	if o.At == "" && missing {
+		o.At = head.String() // the newest that differs from what is there
 	}
 	id, entry, err := r.versionAt(ctx, path, o.At)
 	if err != nil {

@@ -3,19 +3,14 @@ package backend
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/silvermirror/smfs/backend/index"
-	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/fs/tree"
 )
-
-// A scan that would delete over half of at least this many files asks first.
-const askAbove = 1000
 
 // scanPause is how long after a scan the next one comes, where it was not complete
 // or changes cannot be watched.
@@ -194,74 +189,26 @@ func (s *scanner) failed(path string, err error) {
 	}
 }
 
-// checkRoot tells whether the root is the one that the resource was recorded
-// for: an empty mount point or another disk in its place deletes nothing.
-func (r *resource) checkRoot() error {
-	var err error
-	for _, id := range r.store.Meta().ResourceIDs {
-		if err = r.tree.Healthy(id, ""); err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("another directory may be in its place, so nothing is deleted: %w", err)
-}
-
-// finishScan hands the result of a scan to the journal. Deletes only count
-// when the scan was complete, and an unlikely number of them only when somebody
-// said so.
+// finishScan hands the result of a scan to the journal, but for deletes that are
+// held back.
 func (r *resource) finishScan(s *scanResult) error {
 	if err := r.journal.Found(r.name, s.found...); err != nil {
 		return err
 	}
 	r.scannedAll.Store(s.err == nil)
-	if s.err != nil || r.isUnwatched() {
+	if r.isUnwatched() {
 		r.scanAgain = earlier(r.scanAgain, r.now().Add(scanPause))
 	}
-	if s.err != nil {
-		if len(s.missing) > 0 {
-			r.report("", fmt.Errorf("%d names are missing, but the scan was not complete: %w", len(s.missing), s.err))
-		}
-		return nil
-	}
-	r.ask("")
-	total, err := r.fileCount()
+	held, err := r.holdBack(s)
 	if err != nil {
 		return err
 	}
-	if total >= askAbove && 2*s.files > total && !r.acceptDeletes {
-		r.ask(fmt.Sprintf("%d of %d files are missing on disk; if that is meant, run in the mirror: smfs sync --accept-deletes; to have them back: "+
-			"git --git-dir=%s archive main | tar -x --skip-old-files --exclude=.smfs -C ./%s && smfs sync",
-			s.files, total, filepath.Join(node.StateDir, "store", r.name+".git"), r.mirrorPath("")))
+	if r.missing = nil; held {
+		r.missing = s.missing
+		r.scanAgain = earlier(r.scanAgain, r.now().Add(scanPause))
 		return nil
 	}
 	return r.journal.Found(r.name, s.missing...)
-}
-
-// asks tells whether a question is open.
-func (r *resource) asks() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.question != ""
-}
-
-// ask shows a question in status until a later scan answers it.
-func (r *resource) ask(question string) {
-	r.mu.Lock()
-	again := r.question == question
-	r.question = question
-	r.mu.Unlock()
-	if !again && question != "" {
-		r.log.Warn("held back", "resource", r.name, "question", question)
-	}
-}
-
-// fileCount is the number of files in the index.
-func (r *resource) fileCount() (n int, err error) {
-	err = r.index.View(func(tx *index.Tx) error {
-		n = tx.Count()
-		return nil
-	})
-	return n, err
 }
 
 // startScan scans beside the worker.

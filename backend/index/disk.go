@@ -48,3 +48,23 @@ func (tx *Tx) Apart() (apart bool) {
 	})
 	return apart
 }
+
+// SetHeld notes whether what a scan found missing was held back: whether it is
+// meant, is still to be said.
+func (tx *Tx) SetHeld(held bool) error {
+	return tx.write(func() error {
+		if !held {
+			return tx.meta.Delete([]byte(metaHeld))
+		}
+		return tx.meta.Put([]byte(metaHeld), []byte{1})
+	})
+}
+
+// Held tells what SetHeld noted last.
+func (tx *Tx) Held() (held bool) {
+	_ = tx.try(func() error {
+		held = tx.meta.Get([]byte(metaHeld)) != nil
+		return nil
+	})
+	return held
+}

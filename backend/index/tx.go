@@ -23,6 +23,7 @@ const (
 	metaNext    = "next"    // CommitID
 	metaDisk    = "disk"    // TreeID
 	metaApart   = "apart"   // present: the nodes have changed since Disk was set
+	metaHeld    = "held"    // present: SetHeld
 	metaCounts  = "counts"  // counts, two uvarints
 )
 

@@ -56,10 +56,10 @@ const rootLong = `smfs turns a directory into a mirror: every file in it stays a
 every change is journaled as it happens, committed in the background to a
 history that plain git reads, and carried to every peer over SSH.
 
-The mirror a command is for: -C DIR, else the mirror that -c FILE configures,
-else the one that the PATH arguments are in, else $SMFS_CONFIG, else the one
-around the working directory. PATH arguments are absolute, or relative to the
-working directory.`
+The mirror a command is for: the one at or around DIR of -C DIR, else the one
+that -c FILE configures, else the one that the PATH arguments are in, else
+$SMFS_CONFIG, else the one around the working directory. PATH arguments are
+absolute, or relative to DIR of -C, else to the working directory.`
 
 const rootExample = `  smfs mount ~/mirror                       make a mirror and mount it
   smfs peer add nas ssh://nas.lan/home/me/mirror
@@ -80,7 +80,7 @@ func newRoot(a *app) *cobra.Command {
 		},
 	}
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.dir, "directory", "C", "", "the mirror at `DIR`")
+	flags.StringVarP(&a.dir, "directory", "C", "", "run as if started in `DIR`")
 	flags.StringVarP(&a.config, "config", "c", "", "the mirror that `FILE` configures")
 	root.AddCommand(
 		a.initCommand(), a.mountCommand(), a.umountCommand(), a.statusCommand(),

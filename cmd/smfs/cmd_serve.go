@@ -28,7 +28,11 @@ mirror at DIR may be mounted or not.`,
 				return usagef("serve needs --stdio")
 			}
 			if len(args) > 0 {
-				a.dir = args[0]
+				dir, err := a.abs(args[0])
+				if err != nil {
+					return err
+				}
+				a.dir = dir
 			}
 			return a.withEngine(cmd.Context(), nil, func(_ *mirror, c *control.Client) error {
 				return a.serveStdio(cmd.Context(), c)

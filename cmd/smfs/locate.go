@@ -34,8 +34,12 @@ func (m *mirror) configFile() string {
 // locate finds the mirror of a command; args are its PATH arguments. Nothing
 // is created.
 func (a *app) locate(args ...string) (*mirror, error) {
+	wd, err := a.workDir()
+	if err != nil {
+		return nil, err
+	}
 	if a.dir != "" {
-		return a.mirrorAt(a.dir)
+		return a.mirrorAt(wd)
 	}
 	if a.config != "" {
 		return a.mirrorOf(a.config)
@@ -51,10 +55,6 @@ func (a *app) locate(args ...string) (*mirror, error) {
 		if !errors.Is(err, errNoMirror) {
 			return nil, err
 		}
-	}
-	wd, err := a.getwd()
-	if err != nil {
-		return nil, fmt.Errorf("find the working directory: %w", err)
 	}
 	file, err := config.Find("", "", wd, a.env)
 	if errors.Is(err, config.ErrNotFound) {

@@ -18,11 +18,21 @@ func (a *app) abs(arg string) (string, error) {
 	if filepath.IsAbs(arg) {
 		return filepath.Clean(arg), nil
 	}
+	wd, err := a.workDir()
+	return filepath.Join(wd, arg), err
+}
+
+// workDir is where relative arguments begin: -C DIR is as if the command had
+// been started there, as with git and make.
+func (a *app) workDir() (string, error) {
+	if filepath.IsAbs(a.dir) {
+		return filepath.Clean(a.dir), nil
+	}
 	wd, err := a.getwd()
 	if err != nil {
 		return "", fmt.Errorf("find the working directory: %w", err)
 	}
-	return filepath.Join(wd, arg), nil
+	return filepath.Join(wd, a.dir), nil
 }
 
 // rel converts a PATH argument to a path relative to base. Links inside the

@@ -7,12 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const rootXattr = ReservedXattrs + "resource"
+// RootXattr is the attribute of a root that MarkRoot writes.
+const RootXattr = ReservedXattrs + "resource"
 
 // MarkRoot writes a resource's id to the root, so that another directory in
 // its place is noticed. ErrUnsupported: the filesystem has no attributes.
 func (t *Tree) MarkRoot(id string) error {
-	if err := unix.Fsetxattr(t.rootFD, rootXattr, []byte(id), 0); err != nil {
+	if err := unix.Fsetxattr(t.rootFD, RootXattr, []byte(id), 0); err != nil {
 		return t.fail("mark root of", t.o.Resource, err)
 	}
 	return nil
@@ -20,7 +21,7 @@ func (t *Tree) MarkRoot(id string) error {
 
 // RootID reads what MarkRoot wrote; "" if the root was never marked.
 func (t *Tree) RootID() (string, error) {
-	id, err := readGrowing(func(buf []byte) (int, error) { return unix.Fgetxattr(t.rootFD, rootXattr, buf) })
+	id, err := readGrowing(func(buf []byte) (int, error) { return unix.Fgetxattr(t.rootFD, RootXattr, buf) })
 	if errors.Is(err, unix.ENODATA) {
 		return "", nil
 	}

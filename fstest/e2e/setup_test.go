@@ -318,6 +318,39 @@ func TestScanAsksBeforeManyDeletes(t *testing.T) {
 	check(t, sameAsHead(m, nil))
 }
 
+// TestRestoreMissing brings back what a scan held back for too much is missing,
+// by parts: what is not asked for is held back also when it is little.
+func TestRestoreMissing(t *testing.T) {
+	m := newMirror(t)
+	check(t, os.Mkdir(m.Path("small"), 0o755))
+	write(t, m.Path("small/kept"), "small")
+	head := manyFiles(t, m, 1000)
+	check(t, os.RemoveAll(m.Path("many")))
+	check(t, os.RemoveAll(m.Path("small")))
+	m.Mount()
+	m.Run("wait", "--committed")
+	write(t, m.Path("new"), "put here since")
+	m.Run("wait", "--committed")
+	if out := m.Run("restore", "--to", "-", "many/7"); out != "file 7" {
+		t.Errorf("content of many/7: %q", out)
+	}
+	if out := m.Run("restore", "many"); !strings.HasPrefix(out, "restored 1000 from ") {
+		t.Errorf("restore many: %s", out)
+	}
+	m.Umount()
+	m.Mount()
+	m.Run("wait", "--committed")
+	if s := m.Status().Resources[0]; s.Files != 1002 || !strings.Contains(s.Problem, "1 of 1002 files are missing") {
+		t.Errorf("%d files, problem %q", s.Files, s.Problem)
+	}
+	m.Run("restore", ".")
+	m.Run("wait", "--committed")
+	if s := m.Status().Resources[0]; s.Files != 1002 || s.Problem != "" || s.Head == head {
+		t.Errorf("%d files, problem %q, head %s", s.Files, s.Problem, s.Head)
+	}
+	check(t, sameAsHead(m, nil))
+}
+
 // TestReplacedRootDeletesNothing: an empty directory in the place of the
 // mirror's, with a copy of its state, is not a mirror whose files were deleted.
 func TestReplacedRootDeletesNothing(t *testing.T) {
@@ -334,6 +367,13 @@ func TestReplacedRootDeletesNothing(t *testing.T) {
 	if s.Head != head || s.Files != 20 || s.Problem == "" {
 		t.Errorf("head %s, was %s; %d files, problem %q", s.Head, head, s.Files, s.Problem)
 	}
+	write(t, m.Path("new"), "put here since")
+	m.Run("restore", ".")
+	eventually(t, "the question to end", func() bool { return m.Status().Resources[0].Problem == "" })
+	if s := m.Status().Resources[0]; s.Files != 21 {
+		t.Errorf("%d files after restore", s.Files)
+	}
+	check(t, sameAsHead(m, nil))
 }
 
 // TestHiddenDirectoryDeletesNothing: what another mount hides is not deleted.
