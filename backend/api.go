@@ -58,17 +58,23 @@ type StartStatus struct {
 	Replayed int  `json:"replayed"` // journal records replayed
 }
 
+// Waiting is a name at which what peers did could not be applied yet.
+type Waiting struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+}
+
 type ResourceStatus struct {
-	Name       string   `json:"name"`
-	ID         string   `json:"id"`
-	Head       string   `json:"head"`
-	Files      int      `json:"files"`
-	Pending    int      `json:"pending"`
-	Conflicts  int      `json:"conflicts"`
-	StoreBytes int64    `json:"store_bytes"`
-	Local      []string `json:"local,omitempty"`   // FIFOs, sockets, devices: not mirrored
-	Waiting    []string `json:"waiting,omitempty"` // remote versions that wait for an open file to close
-	Problem    string   `json:"problem,omitempty"`
+	Name       string    `json:"name"`
+	ID         string    `json:"id"`
+	Head       string    `json:"head"`
+	Files      int       `json:"files"`
+	Pending    int       `json:"pending"`
+	Conflicts  int       `json:"conflicts"`
+	StoreBytes int64     `json:"store_bytes"`
+	Local      []string  `json:"local,omitempty"` // FIFOs, sockets, devices: not mirrored
+	Waiting    []Waiting `json:"waiting,omitempty"`
+	Problem    string    `json:"problem,omitempty"`
 }
 
 type PeerStatus struct {

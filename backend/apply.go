@@ -31,7 +31,7 @@ type applier struct {
 	modes   []laterMode                     // of new directories, set once they are filled
 	touched map[index.Slot]bool             // names whose node may have changed
 	asides  map[index.Slot]index.Slot       // of what was put aside: where it was
-	waits   []string                        // names that are not as the head has them
+	waits   map[string]string               // names that are not as the head has them, and why
 }
 
 // claim is a file at one name.
@@ -51,7 +51,7 @@ func (r *resource) apply(ctx context.Context) error {
 	if c == nil {
 		return nil
 	}
-	a := &applier{r: r, head: c.Tree, touched: map[index.Slot]bool{}}
+	a := &applier{r: r, head: c.Tree, touched: map[index.Slot]bool{}, waits: map[string]string{}}
 	err := a.begin()
 	if err == nil {
 		err = a.run(ctx)
@@ -160,7 +160,7 @@ func (a *applier) run(ctx context.Context) error {
 			for len(a.steps) > 0 && !a.renames {
 				s := a.steps[0]
 				if ctx.Err() != nil {
-					a.waits = append(a.waits, s.Path)
+					a.waits[s.Path] = "smfs ends"
 				} else if err := s.do(s.placed); errors.Is(err, errAgain) {
 					continue
 				} else if err := a.step(s.placed, err); err != nil {
@@ -206,7 +206,7 @@ func (a *applier) step(p placed, err error) error {
 		a.r.retrySoon()
 	}
 	a.r.log.Debug("remote change waits", "resource", a.r.name, "path", path, "reason", err)
-	a.waits = append(a.waits, path)
+	a.waits[path] = a.whyWaits(path, err)
 	return nil
 }
 

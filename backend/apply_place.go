@@ -290,7 +290,7 @@ func (a *applier) setModes() error {
 		}
 		info, err := a.r.tree.SetAttr(path, expectNode(n), attr)
 		if err != nil {
-			a.waits = append(a.waits, path)
+			a.waits[path] = err.Error()
 			a.r.report(path, err)
 			a.r.retrySoon()
 			continue

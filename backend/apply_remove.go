@@ -32,7 +32,7 @@ func (a *applier) remove(p placed) error {
 		err = a.r.tree.Remove(path, expectNode(n))
 	}
 	if err != nil && !isAbsent(err) {
-		if !errors.Is(err, tree.ErrNotEmpty) || !a.keepsOnlyIgnored(path, n) {
+		if !errors.Is(err, tree.ErrNotEmpty) || !a.holdsNothingMirrored(path) {
 			return err
 		}
 	}
@@ -57,20 +57,20 @@ func (a *applier) isPlaced(n index.Node) bool {
 	return false
 }
 
-// keepsOnlyIgnored tells that a directory holds nothing but what is not
+// holdsNothingMirrored tells that a directory holds nothing but what is not
 // mirrored: it stays on this disk, and is no part of the mirror any more.
-func (a *applier) keepsOnlyIgnored(path string, n index.Node) bool {
+func (a *applier) holdsNothingMirrored(path string) bool {
 	names, err := a.r.tree.ReadDir(path)
 	if err != nil {
 		return false
 	}
 	for _, name := range names {
 		at := join(path, name.Name)
-		if !a.r.skip(at, name.Mode&unix.S_IFMT == unix.S_IFDIR) {
+		_, mirrored := kindOf(tree.Info{Mode: name.Mode})
+		if mirrored && !a.r.skip(at, name.Mode == unix.S_IFDIR) {
 			return false
 		}
 	}
-	a.r.kept.add(path)
 	return true
 }
 

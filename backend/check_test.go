@@ -92,7 +92,7 @@ func (c *checker) state() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, path := range r.waiting {
+	for path := range r.waiting {
 		c.fault("%s waits", path)
 	}
 }

@@ -55,7 +55,7 @@ func (e *Engine) newResource(conf config.Resource) *resource {
 		journaled: e.o.Mounted && !conf.External, looks: looks{},
 		wantScan: !e.o.Trusted || !e.o.Mounted || conf.External || e.o.Journal.Recovery().Damaged,
 		calls:    make(chan func()), retry: make(chan struct{}, 1), ready: make(chan struct{}),
-		local: &pathSet{}, kept: &pathSet{}, nodes: map[string]*link{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),
+		local: &pathSet{}, nodes: map[string]*link{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),
 	}
 	r.scannedAtStart.Store(-1)
 	if h := conf.Conflict; h != config.KeepBoth {

@@ -77,16 +77,15 @@ type resource struct {
 	scannedAtStart atomic.Int64 // names looked at; -1 before the first scan
 
 	local    *pathSet    // FIFOs, sockets, devices
-	kept     *pathSet    // directories deleted elsewhere that hold ignored files here
 	tagged   *tags.Index // by the files' FileIDs
 	problems problems
 
 	mu        sync.Mutex // guards what follows; innermost
 	head      object.CommitID
 	headC     *object.Commit
-	waiting   []string // names whose remote version could not be applied yet
-	question  string   // that a scan asks
-	unwatched string   // why changes beside the mount are only found by scans; "": they are watched
+	waiting   map[string]string // names whose remote version could not be applied yet, and why
+	question  string            // that a scan asks
+	unwatched string            // why changes beside the mount are only found by scans; "": they are watched
 	watchers  map[chan struct{}]struct{}
 	peers     map[string]peerState // by node fingerprint
 }

@@ -23,9 +23,10 @@ func (r *resource) status() (ResourceStatus, error) {
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, path := range r.waiting {
-		s.Waiting = append(s.Waiting, r.mirrorPath(path))
+	for path, reason := range r.waiting {
+		s.Waiting = append(s.Waiting, Waiting{r.mirrorPath(path), reason})
 	}
+	sort.Slice(s.Waiting, func(i, j int) bool { return s.Waiting[i].Path < s.Waiting[j].Path })
 	var problems []string
 	for _, text := range []string{r.question, r.unwatched} {
 		if text != "" {

@@ -2,7 +2,9 @@ package backend
 
 import (
 	"context"
-	"slices"
+	"errors"
+
+	"github.com/silvermirror/smfs/fs/tree"
 )
 
 // A remote change that could not be applied waits: the name on disk keeps what
@@ -20,9 +22,31 @@ func (r *resource) applyIfBehind(ctx context.Context) error {
 }
 
 // setWaiting publishes what waits, for status.
-func (r *resource) setWaiting(paths []string) {
-	slices.Sort(paths)
+func (r *resource) setWaiting(reasons map[string]string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting = slices.Compact(paths)
+	r.waiting = reasons
+}
+
+// whyWaits says in words why a change of what is at path cannot be applied.
+func (a *applier) whyWaits(path string, err error) string {
+	info, serr := a.r.tree.Stat(path)
+	_, mirrored := kindOf(info)
+	switch {
+	case errors.Is(err, tree.ErrBusy):
+		return "a program has it open"
+	case errors.Is(err, errParentWaits):
+		return "its directory has to be there first, or its other names"
+	case errors.Is(err, tree.ErrNotEmpty):
+		return "the directory holds files that are not committed yet"
+	case isAbsent(serr) && a.r.isMissing(path):
+		return "it is missing here, which is held back"
+	case serr == nil && !mirrored:
+		return "what is there is not mirrored (a FIFO, a socket or a device); move it away"
+	case serr == nil && a.r.skip(path, isDir(info)):
+		return "what is there is ignored; move it away"
+	case errors.Is(err, tree.ErrChanged), isAbsent(err):
+		return "it changes here"
+	}
+	return err.Error()
 }

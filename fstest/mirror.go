@@ -156,7 +156,7 @@ type Status struct {
 		Files     int      `json:"files"`
 		Pending   int      `json:"pending"`
 		Conflicts int      `json:"conflicts"`
-		Waiting   []string `json:"waiting"`
+		Waiting   []struct{ Path, Reason string }
 		Problem   string   `json:"problem"`
 	} `json:"resources"`
 	Outside []string `json:"outside"`

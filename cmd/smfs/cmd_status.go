@@ -93,7 +93,11 @@ func (a *app) printNotes(r backend.ResourceStatus) {
 		a.say("%s: %s", clean(r.Name), clean(r.Problem))
 	}
 	a.printNames(clean(r.Name)+": stays on this machine", "stay on this machine", r.Local)
-	a.printNames(clean(r.Name)+": a newer version waits until it is closed", "wait", r.Waiting)
+	waiting := make([]string, len(r.Waiting))
+	for i, w := range r.Waiting {
+		waiting[i] = w.Path + " (" + w.Reason + ")"
+	}
+	a.printNames(clean(r.Name)+": a newer version waits", "wait", waiting)
 }
 
 func (a *app) printPeers(peers []backend.PeerStatus) error {

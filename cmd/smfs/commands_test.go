@@ -19,7 +19,7 @@ func TestStatus(t *testing.T) {
 		Mirror: f.base, Node: backend.NodeStatus{Name: "laptop", ID: "SHA256:x"}, PID: 7, Mounted: true,
 		LastStart: backend.StartStatus{Clean: true, Replayed: 3},
 		Resources: []backend.ResourceStatus{{Name: "docs", Head: strings.Repeat("a", 40), Files: 2, StoreBytes: 2048,
-			Waiting: []string{"evil\x1b[2J\n"}, Problem: "disk full"}},
+			Waiting: []backend.Waiting{{Path: "evil\x1b[2J\n", Reason: "a program has it open"}}, Problem: "disk full"}},
 		Outside: []string{"a", "b", "c", "d", "e", "f", "g"},
 		Peers: []backend.PeerStatus{{Name: "nas", State: "unreachable", URL: "ssh://nas/m", Error: "no route",
 			Resources: []backend.PeerResourceStatus{{Name: "docs", Behind: 4}}}},
@@ -30,7 +30,7 @@ func TestStatus(t *testing.T) {
 	}
 	for _, want := range []string{
 		"(mounted, daemon 7)", "node    laptop, key SHA256:x", "after a clean end; 0 files scanned, 3 journal",
-		"docs      2      0        0          2.0 KiB  aaaaaaaaaaaa\n", "docs: disk full\n", `closed: evil\x1b[2J\n`,
+		"docs      2      0        0          2.0 KiB  aaaaaaaaaaaa\n", "docs: disk full\n", `docs: a newer version waits: evil\x1b[2J\n (a program has it open)`,
 		"in no resource, stays on this machine: e\nand 2 more stay on this machine\n",
 		"nas   unreachable  docs: 4  ssh://nas/m\n", "nas: no route\n",
 	} {
@@ -42,7 +42,7 @@ func TestStatus(t *testing.T) {
 		t.Fatalf("exit %d: %s", code, &f.stderr)
 	}
 	var got backend.Status
-	if err := json.Unmarshal(f.stdout.Bytes(), &got); err != nil || got.Resources[0].Waiting[0] != "evil\x1b[2J\n" {
+	if err := json.Unmarshal(f.stdout.Bytes(), &got); err != nil || got.Resources[0].Waiting[0].Path != "evil\x1b[2J\n" {
 		t.Errorf("%v: %+v", err, got)
 	}
 	for _, want := range []string{`"transfers": []`, `"store_bytes": 2048`, `"last_start": {`} {

@@ -140,7 +140,7 @@ func TestOpenFileWaits(t *testing.T) {
 	eventually(t, "a waiting version", func() bool {
 		return len(b.Status().Resources[0].Waiting) == 1
 	})
-	if w := b.Status().Resources[0].Waiting; w[0] != "held" {
+	if w := b.Status().Resources[0].Waiting; w[0].Path != "held" || w[0].Reason != "a program has it open" {
 		t.Errorf("waiting: %q", w)
 	}
 	if got := content(t, b.Path("held")); got != "one\n" {
