@@ -16,11 +16,12 @@ import (
 
 // link is a session with a node.
 type link struct {
-	s          *sessions
-	node, name string
-	remote     *remote // that was dialed; nil: the node came in
-	session    *peer.Session
-	serving    chan struct{} // closed once the link takes part: what is shared is settled
+	s       *sessions
+	node    string // its fingerprint and where it is: copies share a key
+	name    string
+	remote  *remote // that was dialed; nil: the node came in
+	session *peer.Session
+	serving chan struct{} // closed once the link takes part: what is shared is settled
 
 	mu     sync.Mutex // guards what follows; innermost
 	theirs map[*resource]string

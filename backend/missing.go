@@ -90,8 +90,8 @@ func (r *resource) checkRoot() error {
 // adoptRoot makes the directory that is there the resource's, should it belong to
 // none.
 func (r *resource) adoptRoot() error {
-	if err := r.checkRoot(); err == nil || errors.Is(err, tree.ErrUnsupported) || errors.Is(err, tree.ErrRootGone) {
-		return nil // what cannot be marked has no mark
+	if err := r.checkRoot(); !errors.Is(err, tree.ErrUnhealthy) {
+		return nil
 	}
 	id, err := r.tree.RootID()
 	if err != nil {
@@ -101,7 +101,6 @@ func (r *resource) adoptRoot() error {
 		return WithHint(fmt.Errorf("%w: %s is the directory of another resource, %s", ErrInvalid, r.conf.Directory, id),
 			"put the right directory in its place; or have this one adopted, with: setfattr -x "+tree.RootXattr+" "+r.conf.Directory)
 	}
-	r.wantScan = true
 	return r.markRoot()
 }
 
@@ -113,6 +112,7 @@ func (r *resource) bringBack(ctx context.Context, path string) (files int, err e
 		if err := r.adoptRoot(); err != nil {
 			return 0, err
 		}
+		r.wantScan = true
 	}
 	var left []string
 	err = r.index.Update(func(tx *index.Tx) error {

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -31,7 +32,8 @@ func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
 			err = fmt.Errorf("open resource %s: %w", conf.Name, errors.Join(damaged(dir, err), r.close()))
 		}
 	}()
-	if r.store, err = openStore(filepath.Join(e.o.State, "store", conf.Name+".git"), e.o.State); err != nil {
+	indexFile := filepath.Join(e.o.State, "index", conf.Name)
+	if r.store, err = openStore(filepath.Join(e.o.State, "store", conf.Name+".git"), e.o.State, indexFile); err != nil {
 		return r, err
 	}
 	r.setWriter()
@@ -41,7 +43,7 @@ func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
 	if err := r.openHead(); err != nil {
 		return r, err
 	}
-	if err := r.openIndex(filepath.Join(e.o.State, "index", conf.Name)); err != nil {
+	if err := r.openIndex(indexFile); err != nil {
 		return r, err
 	}
 	return r, r.loadTags()
@@ -70,9 +72,10 @@ func (e *Engine) newResource(conf config.Resource) *resource {
 }
 
 // openStore opens the store at dir, or makes one. A mirror that was copied or
-// restored (another machine, another state directory) gets a new incarnation:
-// its commits must not be taken for those of the original.
-func openStore(dir, state string) (*store.Store, error) {
+// restored (another machine, another state directory) gets a new incarnation: its
+// commits must not be taken for those of the original. Its index goes, which
+// tells files by their inodes: those are other ones now.
+func openStore(dir, state, indexFile string) (*store.Store, error) {
 	here, err := placeOf(state)
 	if err != nil {
 		return nil, err
@@ -98,6 +101,9 @@ func openStore(dir, state string) (*store.Store, error) {
 	}
 	m.MachineID, m.StateInode = here.machine, here.inode
 	if m.Incarnation, err = newID(); err == nil {
+		err = index.Remove(indexFile)
+	}
+	if err == nil {
 		err = s.SetMeta(m)
 	}
 	if err != nil {
@@ -122,6 +128,12 @@ func placeOf(state string) (place, error) {
 		return place{}, fmt.Errorf("stat state directory: %w", err)
 	}
 	return place{strings.TrimSpace(string(machine)), st.Ino}, nil
+}
+
+// String is an id of the place.
+func (p place) String() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", p.machine, p.inode))
+	return hex.EncodeToString(sum[:8])
 }
 
 // newID is a random name: of a resource, of an incarnation.

@@ -16,6 +16,7 @@ import (
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/peer"
 	"github.com/silvermirror/smfs/backend/replica"
+	"github.com/silvermirror/smfs/backend/store"
 )
 
 // States of a peer, as status shows them.
@@ -32,6 +33,7 @@ const (
 type sessions struct {
 	e      *Engine
 	self   string // fingerprint of this node
+	mirror string // id of the mirror and of the place that it is at
 	log    *slog.Logger
 	dialer *peer.Dialer
 
@@ -42,7 +44,7 @@ type sessions struct {
 	mu    sync.Mutex // guards what follows; no other lock is taken under it
 	file  *peerFile
 	peers map[string]*remote
-	links map[string][]*link // by node fingerprint; the first is in use
+	links map[string][]*link // by link.node; the first is in use
 	// What was refused, by either side, and is not mended yet.
 	refusals map[exchange]refusalNote
 }
@@ -68,7 +70,7 @@ type remote struct {
 
 	state   string
 	problem string
-	node    string // fingerprint, once it was connected
+	node    string // link.node, once it was connected
 	tried   bool   // an attempt has ended, one way or the other
 }
 
@@ -77,8 +79,12 @@ func newSessions(e *Engine) (*sessions, error) {
 	if err != nil {
 		return nil, err
 	}
+	here, err := placeOf(e.o.State)
+	if err != nil {
+		return nil, err
+	}
 	s := &sessions{
-		e: e, self: object.Fingerprint(e.o.Node.Signer.PublicKey()), log: e.log, file: file,
+		e: e, self: object.Fingerprint(e.o.Node.Signer.PublicKey()), mirror: e.o.Node.Mirror + "-" + here.String(), log: e.log, file: file,
 		dialer:  peer.NewDialer(e.o.Env, e.log),
 		started: make(chan struct{}), peers: map[string]*remote{}, links: map[string][]*link{}, refusals: map[exchange]refusalNote{},
 	}
@@ -138,7 +144,7 @@ func (s *sessions) awaitReady(ctx context.Context) error {
 
 // hello is what this node says of itself.
 func (s *sessions) hello() peer.Hello {
-	h := peer.Hello{Node: s.self, Name: s.e.o.Node.Name, MirrorID: s.e.o.Node.Mirror}
+	h := peer.Hello{Node: s.self, Name: s.e.o.Node.Name, MirrorID: s.mirror}
 	for _, r := range s.e.resources {
 		h.Resources = append(h.Resources, r.describe())
 	}
@@ -179,13 +185,10 @@ func (s *sessions) open(ctx context.Context, stream io.ReadWriteCloser, o peer.O
 		return nil, err
 	}
 	h := session.PeerHello()
-	l.session, l.node, l.name = session, h.Node, h.Name
-	if h.Node == s.self {
+	l.session, l.node, l.name = session, h.Node+"@"+h.MirrorID, h.Name
+	if h.Node == s.self && h.MirrorID == s.mirror {
 		session.Close()
-		if h.MirrorID == s.e.o.Node.Mirror {
-			return nil, fmt.Errorf("%w: the address leads to this mirror itself", ErrRefused)
-		}
-		return nil, WithHint(fmt.Errorf("%w: the peer has this node's key: one is a copy of the other", ErrRefused), "remove node.key, node.pub and node.json from the copy's .silvermirror")
+		return nil, fmt.Errorf("%w: the address leads to this mirror itself", ErrRefused)
 	}
 	return l, nil
 }
@@ -373,11 +376,13 @@ func (s *sessions) refuse(r *resource, a replica.Refuse) {
 }
 
 // note notes why a node does not get, or give, what it should. What cause says
-// was refused is in the way of the resource until both show the same.
+// was refused, or lacks in a store, is in the way of the resource until both show
+// the same.
 func (s *sessions) note(node string, r *resource, cause, err error) {
 	s.fault(node, err)
 	var refused *peer.Refusal
-	if !errors.As(cause, &refused) || refused.Code == peer.UnknownResource {
+	lacks := errors.Is(cause, store.ErrMissing) || errors.Is(cause, store.ErrCorrupt)
+	if !lacks && (!errors.As(cause, &refused) || refused.Code == peer.UnknownResource) {
 		return
 	}
 	s.mu.Lock()

@@ -14,7 +14,7 @@ type Hello struct {
 	Protocol  int    // filled in by Open
 	Node      string // fingerprint of the device key: a claim until a commit is signed by it
 	Name      string // for people
-	MirrorID  string // tells a node that it reached itself
+	MirrorID  string // tells copies of a node apart, and a node that it reached itself
 	Resources []Resource
 }
 

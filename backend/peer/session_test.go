@@ -160,8 +160,12 @@ func TestPushCut(t *testing.T) {
 		err := a.Push(context.Background(), Push{Resource: "docs", Head: commitID("h")}, func(w io.Writer) error {
 			w.Write(noise(4, 1<<20))
 			a.Abort(nil)
-			_, err := w.Write(noise(4, 1<<20))
-			return err
+			piece := noise(4, pieceSize)
+			for { // the session ends some time soon
+				if _, err := w.Write(piece); err != nil {
+					return err
+				}
+			}
 		})
 		wantErr(t, err, ErrClosed)
 		if err := <-seen; err == nil {
