@@ -36,6 +36,8 @@ type origin struct {
 //     there (an editor's save that first renames the old version away);
 //   - a new inode at the name of a file keeps that file's id under the same
 //     conditions;
+//   - a new inode at the name that a file had moved to, which is gone since, is
+//     that file: it was edited there;
 //   - else the file is new. Directories follow their inodes alone.
 func (c *committer) identify(s *seen, kind object.Kind, cur index.Node, had bool) (origin, error) {
 	if had && cur.Kind == kind && sameKey(cur, s.info) {
@@ -60,7 +62,34 @@ func (c *committer) identify(s *seen, kind object.Kind, cur index.Node, had bool
 	case replaces:
 		return c.replace(cur, nil)
 	}
+	if gone, from := c.wentThrough(s, kind); gone != nil {
+		if len(c.tx.Slots(gone.ID)) > 1 {
+			return c.mint(gone.Tags)
+		}
+		return origin{id: gone.ID, from: from, node: gone}, nil
+	}
 	return c.mint(nil)
+}
+
+// wentThrough finds the file that was renamed to the name and replaced there
+// before anybody looked, and the name that it had before.
+func (c *committer) wentThrough(s *seen, kind object.Kind) (*index.Node, *index.Slot) {
+	for _, key := range s.arrived {
+		if c.here[key] {
+			continue
+		}
+		for _, slot := range c.tx.ByKey(key) {
+			n, ok := c.tx.Get(slot.Parent, slot.Name)
+			if !ok || n.Kind != kind || kind == object.Dir || c.refilled[n.ID] {
+				continue
+			}
+			path, err := c.tx.Path(slot)
+			if at, _, err := c.whether(slot, path, err == nil, key); err == nil && at == left {
+				return &n, &slot
+			}
+		}
+	}
+	return nil, nil
 }
 
 // replace gives the identity of cur to the file that took its name. content is

@@ -20,6 +20,7 @@ type seen struct {
 	path    string
 	kinds   journal.KindSet
 	actor   journal.Actor
+	arrived []journal.FileKey // that were renamed here, as far as the mark tells
 	present bool
 	info    tree.Info // where present
 	mark    string    // of the file, where it has one beside that of the path
@@ -66,7 +67,7 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 		info, err := r.tree.Stat(m.Path)
 		switch {
 		case err == nil:
-			at[m.Path] = seen{path: m.Path, kinds: m.Kinds, actor: m.Actor, present: true, info: info}
+			at[m.Path] = seen{path: m.Path, kinds: m.Kinds, actor: m.Actor, arrived: m.Arrived, present: true, info: info}
 		case errors.Is(err, os.ErrNotExist):
 			at[m.Path] = seen{path: m.Path, kinds: m.Kinds, actor: m.Actor}
 		case errors.Is(err, tree.ErrNotDirectory):

@@ -184,6 +184,7 @@ func (r *resource) due(all []journal.Mark, now time.Time) (due []journal.Mark, n
 	}
 	urgent := false
 	settled := make([]bool, len(all))
+	var away time.Time // until when renames wait for a name to be filled again
 	err = r.index.View(func(tx *index.Tx) error {
 		for i, m := range all {
 			if m.Busy || r.looks.waits(m.Path, m.Last) {
@@ -191,40 +192,52 @@ func (r *resource) due(all []journal.Mark, now time.Time) (due []journal.Mark, n
 			}
 			at := earlier(m.Last.Add(r.conf.Settle), m.First.Add(burstTime))
 			settled[i] = m.Kinds.Has(journal.KindFound) || !now.Before(at)
-			settled[i] = settled[i] || r.endsEdit(tx, m)
-			urgent = urgent || settled[i]
+			if !settled[i] {
+				var emptied bool
+				if settled[i], emptied = r.endsEdit(tx, m); emptied {
+					away = earlier(away, at)
+				}
+			}
 			if !settled[i] {
 				next = earlier(next, at)
 			}
 		}
 		return nil
 	})
-	if err != nil || !urgent {
+	if err != nil {
 		return nil, next, err
 	}
 	for i, m := range all {
-		if settled[i] || !m.Busy && m.Kinds.Has(journal.KindRename) {
+		renamed := m.Kinds.Has(journal.KindRename)
+		if renamed && !away.IsZero() {
+			settled[i] = false
+		}
+		urgent = urgent || settled[i]
+		if settled[i] || renamed && !m.Busy && away.IsZero() {
 			due = append(due, m)
 		}
+	}
+	if !urgent {
+		return nil, next, nil
 	}
 	return due, next, nil
 }
 
 // endsEdit tells whether the mark is of a file with a history whose new content
-// is complete. A name that a rename took away is not: an editor that saves by
-// moving the old version aside fills it again in a moment, and that is an edit.
-func (r *resource) endsEdit(tx *index.Tx, m journal.Mark) bool {
+// is complete. A name that a rename emptied is not: an editor that saves by moving
+// the old version aside fills it again in a moment, and that is an edit.
+func (r *resource) endsEdit(tx *index.Tx, m journal.Mark) (ends, emptied bool) {
 	if !m.Kinds.Has(journal.KindClose) && !m.Kinds.Has(journal.KindRename) {
-		return false
+		return false, false
 	}
 	if m.Inode != (journal.FileKey{}) {
-		return true
+		return true, false
 	}
 	if _, tracked := tx.Lookup(m.Path); !tracked {
-		return false
+		return false, false
 	}
 	_, err := r.tree.Stat(m.Path)
-	return !isAbsent(err)
+	return !isAbsent(err), isAbsent(err) && m.Kinds.Has(journal.KindRename)
 }
 
 func (r *resource) dueOfBurst(all []journal.Mark, now time.Time) (due []journal.Mark, next time.Time, err error) {

@@ -39,6 +39,7 @@ func (d *dirtySet) oldest() *node {
 type mark struct {
 	kinds KindSet
 	actor *Actor
+	file  FileKey // that arrives at the name; zero: none does
 	when  int64
 	gen   uint64
 	rec   uint64
@@ -53,6 +54,7 @@ func (d *dirtySet) touch(n *node, m mark) {
 		d.link(n, d.ends.next) // rec 0 belongs to the front
 	}
 	n.kinds |= m.kinds
+	n.arrive(m.file)
 	n.first = min(n.first, m.when)
 	n.last = max(n.last, m.when)
 	if m.actor != nil {
@@ -91,7 +93,7 @@ func (d *dirtySet) unlink(n *node) {
 func (d *dirtySet) clear(n *node) {
 	d.unlink(n)
 	d.count--
-	n.marked, n.kinds, n.actor, n.rec = false, 0, nil, 0
+	n.marked, n.kinds, n.actor, n.arrived, n.rec = false, 0, nil, nil, 0
 	for !n.marked && len(n.kids) == 0 && n.parent != nil {
 		delete(n.parent.kids, n.name)
 		n = n.parent

@@ -17,7 +17,15 @@ type Mark struct {
 	Actor Actor   // of the last mutation that names one
 	First time.Time
 	Last  time.Time // of the first and the last mutation
+
+	// Arrived are files that were renamed to the name since the mark was set, the
+	// first few of them. It helps to tell what became of a file that is gone by
+	// the time of a look, and does not outlive a restart in all cases.
+	Arrived []FileKey
 }
+
+// maxArrived is how many files Mark.Arrived has at most.
+const maxArrived = 4
 
 // Snapshot returns the marks of a resource, sorted by path.
 func (j *Journal) Snapshot(resource string) []Mark {
@@ -50,6 +58,8 @@ func (j *Journal) collect(n *node, moved uint64, moving bool, fn func(*node, Mar
 			Busy:  moving || n.holds != nil,
 			First: j.timeOf(n.first),
 			Last:  j.timeOf(n.last),
+
+			Arrived: slices.Clone(n.arrived),
 		}
 		if n.actor != nil {
 			m.Actor = *n.actor

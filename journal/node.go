@@ -1,6 +1,9 @@
 package journal
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // node is one name in a dirty set: marked itself, or on the way to a mark.
 // Its place never changes; a rename copies marks, it does not move nodes.
@@ -14,12 +17,13 @@ type node struct {
 	marked     bool
 	kinds      KindSet
 	actor      *Actor
-	first      int64  // nanoseconds since the journal's epoch
-	last       int64  //
-	gen        uint64 // when the mark last changed
-	moved      uint64 // when a rename last ended here: a generation for all below
-	rec        uint64 // newest record that brings this mark back
-	prev, next *node  // in the dirty set's order
+	arrived    []FileKey // see Mark
+	first      int64     // nanoseconds since the journal's epoch
+	last       int64     //
+	gen        uint64    // when the mark last changed
+	moved      uint64    // when a rename last ended here: a generation for all below
+	rec        uint64    // newest record that brings this mark back
+	prev, next *node     // in the dirty set's order
 }
 
 // hold ties an operation in flight to one node.
@@ -131,6 +135,13 @@ func (n *node) older(seq uint64, to []*node) (marks []*node, free bool) {
 		free = free && kidFree && k.holds == nil
 	}
 	return to, free
+}
+
+// arrive notes that a file was renamed to the name. The first few are kept.
+func (n *node) arrive(file FileKey) {
+	if file != (FileKey{}) && len(n.arrived) < maxArrived && !slices.Contains(n.arrived, file) {
+		n.arrived = append(n.arrived, file)
+	}
 }
 
 // drop removes h from its node.

@@ -47,6 +47,9 @@ func (d *dirtySet) copyMark(from, to *node, gen uint64) {
 		d.link(to, from.next)
 	}
 	to.kinds |= from.kinds
+	for _, file := range from.arrived {
+		to.arrive(file)
+	}
 	to.first = min(to.first, from.first)
 	if from.last > to.last {
 		to.last = from.last

@@ -26,6 +26,9 @@ func (j *Journal) apply(d *dirtySet, r *Record) (path, to *node) {
 	d.touch(path, m)
 	if r.Kind.hasTo() {
 		to = d.root.walk(r.To, true)
+		if r.Kind == KindRename {
+			m.file = r.Key
+		}
 		d.touch(to, m)
 	}
 	if r.moves() {

@@ -2,11 +2,13 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/silvermirror/smfs/fstest"
 )
@@ -231,4 +233,37 @@ func TestTagsWithoutMount(t *testing.T) {
 	lists(t, m, "@tags/work", "file")
 	m.Umount()
 	lists(t, m, "", ".silvermirror", "file")
+}
+
+// TestTagsStayThroughFastChanges has several changes of one file come between two
+// commits: it is still that file.
+func TestTagsStayThroughFastChanges(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	configured(t, m, "[::SilverMirror::]", "settle = 1s", "[mirror]", "directory = .")
+	m.Mount()
+	write(t, m.Path("f0"), "text\n")
+	write(t, m.Path("saved"), "text\n")
+	write(t, m.Path("other"), "text\n")
+	m.Run("wait", "--committed")
+	m.Run("tag", m.Path("f0"), m.Path("saved"), "work")
+	for i := range 10 {
+		from, to := fmt.Sprint("f", i), fmt.Sprint("f", i+1)
+		check(t, os.Rename(m.Path(from), m.Path(to)))
+		run(t, "sed", "-i", "s/$/./", m.Path(to))
+
+		check(t, os.Rename(m.Path("saved"), m.Path("saved~")))
+		write(t, m.Path("other"), fmt.Sprint(i)) // is committed at once
+		time.Sleep(time.Duration(i) * 5 * time.Millisecond)
+		write(t, m.Path("saved"), fmt.Sprint("text ", i, "\n"))
+		m.Run("wait", "--committed")
+		for _, name := range []string{to, "saved"} {
+			if got := tagsOf(t, m, name); !slices.Equal(got, []string{"work"}) {
+				t.Errorf("round %d: tags of %s: %q", i, name, got)
+			}
+		}
+	}
+	if n := strings.Count(m.Run("log", m.Path("f10")), "\n"); n < 10 {
+		t.Errorf("the history of f10 has %d versions", n)
+	}
 }
