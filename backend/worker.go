@@ -177,14 +177,15 @@ func (r *resource) commitDue(ctx context.Context, now time.Time) (time.Time, err
 // a file that has a history is committed at once when its writer closes it or
 // another is renamed over it; new names, deletes and the rest settle first, so
 // that what belongs together becomes one commit. Renames take both their names
-// along. Many marks are a burst: it is committed as a whole when it pauses.
+// along, and while one has just emptied a name with a history all waits: it is
+// going to be filled again. Many marks are a burst: it is committed as a whole
+// when it pauses.
 func (r *resource) due(all []journal.Mark, now time.Time) (due []journal.Mark, next time.Time, err error) {
 	if len(all) > burstMarks {
 		return r.dueOfBurst(all, now)
 	}
-	urgent := false
+	urgent, emptied := false, false
 	settled := make([]bool, len(all))
-	var away time.Time // until when renames wait for a name to be filled again
 	err = r.index.View(func(tx *index.Tx) error {
 		for i, m := range all {
 			if m.Busy || r.looks.waits(m.Path, m.Last) {
@@ -193,32 +194,24 @@ func (r *resource) due(all []journal.Mark, now time.Time) (due []journal.Mark, n
 			at := earlier(m.Last.Add(r.conf.Settle), m.First.Add(burstTime))
 			settled[i] = m.Kinds.Has(journal.KindFound) || !now.Before(at)
 			if !settled[i] {
-				var emptied bool
-				if settled[i], emptied = r.endsEdit(tx, m); emptied {
-					away = earlier(away, at)
-				}
+				var empty bool
+				settled[i], empty = r.endsEdit(tx, m)
+				emptied = emptied || empty
 			}
+			urgent = urgent || settled[i]
 			if !settled[i] {
 				next = earlier(next, at)
 			}
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil || !urgent || emptied {
 		return nil, next, err
 	}
 	for i, m := range all {
-		renamed := m.Kinds.Has(journal.KindRename)
-		if renamed && !away.IsZero() {
-			settled[i] = false
-		}
-		urgent = urgent || settled[i]
-		if settled[i] || renamed && !m.Busy && away.IsZero() {
+		if settled[i] || !m.Busy && m.Kinds.Has(journal.KindRename) {
 			due = append(due, m)
 		}
-	}
-	if !urgent {
-		return nil, next, nil
 	}
 	return due, next, nil
 }

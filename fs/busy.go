@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Holder is a process that keeps a mount busy.
@@ -18,6 +19,12 @@ type Holder struct {
 	Path    string // of what it holds
 	How     string // "open", "cwd", "root", "program" or "mapped"
 }
+
+const (
+	// passingTime is how long an unmount waits for who is about to be done.
+	passingTime = 2 * time.Second
+	passingPoll = 10 * time.Millisecond
+)
 
 // maxNamed is how many processes a BusyError's text names.
 const maxNamed = 8
@@ -47,9 +54,26 @@ func (e *BusyError) Error() string {
 		by = append(by, "a mount at "+m)
 	}
 	if len(by) == 0 {
-		by = []string{"a process of another user"}
+		by = []string{"a process that this user may not see"}
 	}
 	return fmt.Sprintf("unmount %s: in use by %s", e.Dir, strings.Join(by, ", "))
+}
+
+// passes tells whether the mount is likely to be free in a moment: nobody who can
+// be seen has it, or only commands of this very program, which look into it to
+// find the daemon.
+func (e *BusyError) passes() bool {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil || len(e.Mounts) > 0 {
+		return false
+	}
+	for _, h := range e.Holders {
+		exe, err := os.Readlink(procFile(uint32(h.PID), "exe"))
+		if err == nil && exe != self || h.How != "open" {
+			return false
+		}
+	}
+	return true
 }
 
 // Unwrap is syscall.EBUSY.

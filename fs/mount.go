@@ -231,8 +231,11 @@ func (m *Mount) Unmount(lazy bool) error {
 		return fmt.Errorf("unmount %s: something else is mounted there by now", m.dir)
 	}
 	err := m.id.detach(m.dir, lazy)
-	if err == syscall.EBUSY {
-		return newBusyError(m.dir, m.mountID)
+	for start := time.Now(); err == syscall.EBUSY; err = m.id.detach(m.dir, lazy) {
+		if busy := newBusyError(m.dir, m.mountID); !busy.passes() || time.Since(start) > passingTime {
+			return busy
+		}
+		time.Sleep(passingPoll)
 	}
 	if err != nil {
 		return fmt.Errorf("unmount %s: %w", m.dir, err)

@@ -75,16 +75,16 @@ func (a *app) endEngine(ctx context.Context, m *mirror, lazy bool) (mounted bool
 		return true, a.detach(ctx, m, c)
 	}
 	end, err := c.Shutdown(ctx, control.ShutdownOptions{})
-	return mounted, hasEnded(ctx, m, end, err)
+	return mounted, hasEnded(ctx, m, c.Hello().PID, end, err)
 }
 
 // hasEnded waits, after a Shutdown, until the engine has ended. It fails with
 // what the engine could not commit.
-func hasEnded(ctx context.Context, m *mirror, end control.Ended, err error) error {
+func hasEnded(ctx context.Context, m *mirror, pid int, end control.Ended, err error) error {
 	if err != nil && !control.Unavailable(err) {
 		return err
 	}
-	if err := awaitEnd(ctx, m); err != nil {
+	if err := awaitEnd(ctx, m, pid); err != nil {
 		return err
 	}
 	if end.Uncommitted != nil {
@@ -103,7 +103,7 @@ func (a *app) detach(ctx context.Context, m *mirror, c *control.Client) error {
 	ended := make(chan error, 1) // the engine commits and ends even when we have left
 	go func() {
 		end, err := c.Shutdown(ctx, control.ShutdownOptions{Lazy: true})
-		ended <- hasEnded(ctx, m, end, err)
+		ended <- hasEnded(ctx, m, c.Hello().PID, end, err)
 	}()
 	tick := time.NewTicker(connectPoll)
 	defer tick.Stop()

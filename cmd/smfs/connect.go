@@ -96,15 +96,16 @@ func findSocket(m *mirror) (string, error) {
 	return holder.Socket, nil
 }
 
-// awaitEnd returns when no process has the mirror any more.
-func awaitEnd(ctx context.Context, m *mirror) error {
+// awaitEnd returns when the engine that was process pid has the mirror no more.
+// Another one may, as when somebody asks for the status meanwhile.
+func awaitEnd(ctx context.Context, m *mirror, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTime)
 	defer cancel()
 	tick := time.NewTicker(connectPoll)
 	defer tick.Stop()
 	for {
-		_, held, err := node.ReadHolder(m.state())
-		if err != nil || !held {
+		holder, held, err := node.ReadHolder(m.state())
+		if err != nil || !held || holder.PID != pid {
 			return err
 		}
 		select {

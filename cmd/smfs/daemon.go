@@ -115,12 +115,13 @@ func (a *app) handOver(ctx context.Context, m *mirror) error {
 		if err != nil {
 			return err
 		}
+		pid := c.Hello().PID
 		_, err = c.Shutdown(ctx, control.ShutdownOptions{Handover: true}) // what it leaves is this one's to commit
 		c.Close()
 		if err != nil && !control.Unavailable(err) {
 			return err
 		}
-		if err := awaitEnd(ctx, m); err != nil {
+		if err := awaitEnd(ctx, m, pid); err != nil {
 			return backend.WithHint(err, "close what is still open in the mount that was there; the log, "+m.state()+"/"+logName+", may say more")
 		}
 	}

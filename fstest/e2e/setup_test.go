@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/silvermirror/smfs/backend/object"
@@ -450,4 +451,33 @@ func TestMountOptions(t *testing.T) {
 		}
 	}
 	has("file", "text")(t, m, "")
+}
+
+// TestUmountWhileAsked ends mounts while others go on asking for the status, by
+// the mount and by engines that they start.
+func TestUmountWhileAsked(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	for _, args := range [][]string{{"status"}, {"tags"}, {"mount", m.Dir}} {
+		asking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_, _ = m.Try(args...) // some meet a mirror that begins or ends
+				}
+			}
+		})
+	}
+	for i := range 12 {
+		_, _ = m.Try("mount", m.Dir)
+		if out, err := m.Try("umount", m.Dir); err != nil && !strings.Contains(out, "not mounted") {
+			t.Errorf("round %d: %v\n%s", i, err, out)
+		}
+	}
+	close(stop)
+	asking.Wait()
 }
