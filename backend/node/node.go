@@ -123,7 +123,9 @@ func Create(dir string, o New) (n *Node, created bool, err error) {
 	if created, err = place(dir, nodeName, 0o600, append(data, '\n')); err != nil {
 		return nil, false, err
 	}
-	n, err = Load(dir)
+	if n, err = Load(dir); err == nil {
+		err = GiveToOwner(dir)
+	}
 	return n, created, err
 }
 

@@ -48,6 +48,9 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		Base: base, Dir: d.mirror.base, State: state, Lock: lock, Mount: d.mount,
 		TookOver: d.tookOver, Log: d.log,
 	})
+	if given := node.GiveToOwner(state); given != nil {
+		d.log.Warn("root keeps files in the state directory", "error", given)
+	}
 	if err != nil {
 		return errors.Join(err, lock.Abandon())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/fs"
 )
 
@@ -164,10 +166,18 @@ func hintFor(err error) string {
 		return "its daemon may be stopped, or wait for a disk; `umount -l DIR` as root gives it up"
 	case errors.Is(err, errStale):
 		return "`smfs mount DIR` cleans up and mounts again; nothing journaled is lost"
+	case deniedState(err):
+		return "what another user, perhaps root, has made in it is in the way: `sudo chown -R \"$USER\" DIR/" + node.StateDir + "`"
 	case exitCode(err) == exitUsage:
 		return "`smfs help` and `smfs help COMMAND` show what there is"
 	}
 	return ""
+}
+
+// deniedState tells that a file of smfs's own may not be opened.
+func deniedState(err error) bool {
+	var denied *os.PathError
+	return errors.As(err, &denied) && errors.Is(denied, os.ErrPermission) && strings.Contains(denied.Path, "/"+node.StateDir+"/")
 }
 
 // newLog is a daemon's log.

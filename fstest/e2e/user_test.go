@@ -161,3 +161,30 @@ func TestSealedMirror(t *testing.T) {
 	exitsWith(t, m, exitFailure, "permission denied\nhint: it is another user's", "status")
 	check(t, os.Chmod(m.Path(".silvermirror"), 0o700))
 }
+
+// TestRootOnce has root use an ordinary user's mirror: it stays the user's.
+func TestRootOnce(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // nobody else can
+	}
+	t.Parallel()
+	m := newMirror(t)
+	check(t, os.RemoveAll(m.Path(".silvermirror")))
+	check(t, os.Chown(m.Dir, ordinary, ordinary))
+	m.Mount()
+	write(t, m.Path("f"), "by root")
+	m.Run("tag", m.Path("f"), "work")
+	m.Umount()
+	m.Run("tags", "f")
+	m.Run("umount", m.Dir)
+	check(t, filepath.WalkDir(m.Path(".silvermirror"), func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Sys().(*syscall.Stat_t).Uid != ordinary {
+			t.Errorf("%s is root's", path)
+		}
+		return err
+	}))
+}
