@@ -64,7 +64,7 @@ func (r *resource) apply(ctx context.Context) error {
 	}
 	if err != nil {
 		r.behind = true
-		r.wantScan = true // the disk may be ahead of the index now
+		r.needScan("an update was cut short", err) // the disk may be ahead of the index now
 		return fmt.Errorf("apply head %s to %s: %w", id, r.name, err)
 	}
 	r.behind = len(a.waits) > 0
@@ -212,7 +212,7 @@ func (a *applier) step(p placed, err error) error {
 
 // edited has the committer look at a name that is not as the index says, and
 // at the one where that was noticed. That one is missing is no deed: a scan
-// tells.
+// tells, unless the journal knows of one.
 func (a *applier) edited(path string, err error) error {
 	paths := []string{path}
 	var at *tree.Error
@@ -225,7 +225,9 @@ func (a *applier) edited(path string, err error) error {
 			continue
 		}
 		if _, err := a.r.tree.Stat(path); err != nil {
-			a.r.wantScan = true
+			if err := a.unaccounted(path); err != nil {
+				a.r.needScan("a name is not as it was left", err)
+			}
 			continue
 		}
 		if err := a.r.journal.Found(a.r.name, path); err != nil {
@@ -233,6 +235,22 @@ func (a *applier) edited(path string, err error) error {
 		}
 	}
 	a.r.retrySoon()
+	return nil
+}
+
+// unaccounted looks at a name that is not there, or at the directories above it,
+// up to what should be there: why it is not, if nothing has told of that.
+func (a *applier) unaccounted(path string) error {
+	for path != "" {
+		if _, known := a.tx.Lookup(path); known {
+			_, err := a.r.tree.Stat(path)
+			if err == nil || a.r.isMissing(path) || a.r.isMarked(path) {
+				return nil
+			}
+			return err
+		}
+		path, _ = splitPath(path)
+	}
 	return nil
 }
 

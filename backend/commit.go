@@ -82,7 +82,9 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 				done = append(done, m)
 			}
 		}
-		r.wantScan = r.wantScan || c.lost
+		if c.lost {
+			r.needScan("a name is missing that nobody took away", nil)
+		}
 		made, id, err = c.write(ctx)
 		return err
 	})

@@ -112,7 +112,7 @@ func (r *resource) bringBack(ctx context.Context, path string) (files int, err e
 		if err := r.adoptRoot(); err != nil {
 			return 0, err
 		}
-		r.wantScan = true
+		r.needScan("to see the directory anew", nil)
 	}
 	var left []string
 	err = r.index.Update(func(tx *index.Tx) error {

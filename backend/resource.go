@@ -74,7 +74,7 @@ type resource struct {
 
 	ready          chan struct{} // closed once the scan at start, if any, is committed
 	readyOnce      sync.Once
-	scannedAtStart atomic.Int64 // names looked at; -1 before the first scan
+	scannedAtStart atomic.Int64 // names looked at; -1 before that is known
 
 	local    *pathSet    // FIFOs, sockets, devices
 	tagged   *tags.Index // by the files' FileIDs

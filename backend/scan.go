@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -10,6 +11,7 @@ import (
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
 )
 
 // scanPause is how long after a scan the next one comes, where it was not complete
@@ -212,6 +214,20 @@ func (r *resource) finishScan(s *scanResult) error {
 		return nil
 	}
 	return r.journal.Found(r.name, s.missing...)
+}
+
+// needScan has all of the resource looked at, soon, although nothing was said to
+// have changed.
+func (r *resource) needScan(why string, err error) {
+	r.wantScan = true
+	r.log.Info("a scan is needed", "resource", r.name, "since", why, "error", err)
+}
+
+// isMarked tells whether the journal knows of a change of a name or above it.
+func (r *resource) isMarked(path string) bool {
+	return r.journaled && slices.ContainsFunc(r.journal.Snapshot(r.name), func(m journal.Mark) bool {
+		return m.Inode == journal.FileKey{} && within(path, m.Path)
+	})
 }
 
 // startScan scans beside the worker.

@@ -63,6 +63,7 @@ func (r *resource) begin(ctx context.Context, w *schedule) {
 	if !r.wantScan {
 		err = errors.Join(err, r.commitAll(ctx))
 		r.drain(ctx)
+		r.scannedAtStart.Store(0)
 		r.readyOnce.Do(func() { close(r.ready) })
 	}
 	if err != nil && ctx.Err() == nil {
