@@ -23,9 +23,7 @@ func (t *Tree) Remove(path string, want Expect) error {
 	}
 	t.notify(func(n Notifier) {
 		n.Changed(dir.Key(), name)
-		if want.info.Nlink > 1 {
-			n.Attr(want.info.Key)
-		}
+		n.Attr(want.info.Key) // it may have other names: how many, shows there
 	})
 	return nil
 }

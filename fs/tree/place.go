@@ -181,8 +181,8 @@ func (p *placement) placed() (Info, error) {
 	err := p.tmp.end()
 	p.t.notify(func(n Notifier) {
 		n.Changed(p.dir.Key(), p.name)
-		if p.want.info.Nlink > 1 {
-			n.Attr(p.want.info.Key)
+		if !p.want.absent {
+			n.Attr(p.want.info.Key) // it may have other names
 		}
 		if before.Nlink > 1 {
 			n.Attr(before.Key)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -21,10 +22,11 @@ func TestEverythingIsMirroredLive(t *testing.T) {
 	}{{"from-a", a, b}, {"from-b", b, a}} {
 		for _, c := range changes {
 			check(t, c.do(side.from, side.name+"/"))
-			same(t, a, b)
-			if c.look != nil {
+			mirrored(a, b)
+			if c.look != nil { // first: to read is to look anew
 				c.look(t, side.to, side.name+"/")
 			}
+			same(t, a, b)
 			if t.Failed() {
 				t.Fatalf("%s, %s", side.name, c.name)
 			}
@@ -37,6 +39,18 @@ type change struct {
 	name string
 	do   func(m *fstest.Mirror, in string) error
 	look func(t *testing.T, m *fstest.Mirror, in string)
+}
+
+// links looks at how many names a file has, which is kept where it was looked at.
+func links(path string, want uint64) func(t *testing.T, m *fstest.Mirror, in string) {
+	return func(t *testing.T, m *fstest.Mirror, in string) {
+		t.Helper()
+		var st unix.Stat_t
+		check(t, unix.Stat(m.Path(in+path), &st))
+		if st.Nlink != want {
+			t.Errorf("%s has %d names, want %d", path, st.Nlink, want)
+		}
+	}
 }
 
 var changes = []change{
@@ -119,6 +133,16 @@ var changes = []change{
 			t.Errorf("the names are two files")
 		}
 	}},
+	{"two more names", func(m *fstest.Mirror, in string) error {
+		return errors.Join(os.Link(m.Path(in+"hard"), m.Path(in+"second")), os.Link(m.Path(in+"hard"), m.Path(in+"third")))
+	}, links("hard", 4)},
+	{"a name less", func(m *fstest.Mirror, in string) error { return os.Remove(m.Path(in + "second")) }, links("hard", 3)},
+	{"a name replaced", func(m *fstest.Mirror, in string) error {
+		if err := put(m, in+"third.new", "another"); err != nil {
+			return err
+		}
+		return os.Rename(m.Path(in+"third.new"), m.Path(in+"third"))
+	}, links("hard", 2)},
 	{"an edit through a hard link", func(m *fstest.Mirror, in string) error {
 		return put(m, in+"hard", "four\n")
 	}, has("e/moved", "four\n")},
