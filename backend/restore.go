@@ -45,7 +45,7 @@ func (e *Engine) Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*R
 	out := &Restored{Commit: id.String()}
 	err = r.do(ctx, func() error {
 		var err error
-		out.Files, out.Removed, err = r.restore(ctx, path, *entry, fmt.Sprintf("restore %s from %.10s", orWhole(path), id))
+		out.Files, out.Removed, err = r.restore(ctx, path, *entry, id)
 		return err
 	})
 	return out, err
@@ -91,9 +91,13 @@ func (r *resource) restoreTo(id object.CommitID, path string, e *object.Entry, w
 	return &Restored{Commit: id.String(), Files: 1}, nil
 }
 
-// restore makes the tree's entry at path what it was, on the worker. It returns
-// how many files that brings back or changes, and how many it removes.
-func (r *resource) restore(ctx context.Context, path string, was object.Entry, subject string) (files, removed int, err error) {
+// restore makes the tree's entry at path what it was at a commit, on the worker.
+// It returns how many files that brings back or changes, and how many it removes.
+func (r *resource) restore(ctx context.Context, path string, was object.Entry, at object.CommitID) (files, removed int, err error) {
+	then, err := r.store.Commit(at)
+	if err != nil {
+		return 0, 0, err
+	}
 	batch, err := r.store.NewBatch()
 	if err != nil {
 		return 0, 0, err
@@ -103,7 +107,7 @@ func (r *resource) restore(ctx context.Context, path string, was object.Entry, s
 	if err != nil {
 		return 0, 0, err
 	}
-	re := &restorer{r: r, w: batch, path: path}
+	re := &restorer{r: r, w: batch, path: path, then: then.Tree}
 	e := &edits{}
 	err = r.index.View(func(tx *index.Tx) error {
 		re.tx = tx
@@ -122,7 +126,7 @@ func (r *resource) restore(ctx context.Context, path string, was object.Entry, s
 	if err != nil {
 		return 0, 0, err
 	}
-	_, err = r.commitEdits(ctx, e, subject)
+	_, err = r.commitEdits(ctx, e, fmt.Sprintf("restore %s from %.10s", orWhole(path), at))
 	return re.files, re.removed, err
 }
 
@@ -132,6 +136,7 @@ type restorer struct {
 	tx      *index.Tx
 	w       treeWriter
 	path    string
+	then    object.TreeID // that is gone back to
 	files   int // that are brought back or changed
 	removed int // files that were not there
 }
@@ -180,12 +185,20 @@ func (re *restorer) entry(e *edits, path string, was object.Entry, now *object.E
 	switch {
 	case now != nil && now.Kind == was.Kind:
 		out.ID, out.Tags, out.Tree = now.ID, now.Tags, now.Tree
+		if err := re.otherNames(e, path, out); err != nil {
+			return err
+		}
 	case len(re.tx.Slots(was.ID)) > 0:
+		if linked, err := re.linked(&out); err != nil {
+			return err
+		} else if linked {
+			break
+		}
 		id, err := object.NewFileID(re.r.random)
 		if err != nil {
 			return err
 		}
-		out.ID, out.Tags = id, nil
+		out.ID = id
 	}
 	e.put(path, out)
 	if was.Kind != object.Dir {
@@ -197,6 +210,44 @@ func (re *restorer) entry(e *edits, path string, was object.Entry, now *object.E
 		tree = now.Tree
 	}
 	return re.children(e, path, was.Tree, tree)
+}
+
+// otherNames sets the other names of a hard link as well: it is one file.
+func (re *restorer) otherNames(e *edits, path string, out object.Entry) error {
+	if out.Kind == object.Dir {
+		return nil
+	}
+	for _, slot := range re.tx.Slots(out.ID) {
+		other, err := re.tx.Path(slot)
+		if err != nil {
+			return err
+		}
+		if other != path {
+			e.put(other, out)
+		}
+	}
+	return nil
+}
+
+// linked tells whether an entry, whose identity lives on, was another name of
+// that file then and still holds the same: it becomes one again.
+func (re *restorer) linked(out *object.Entry) (bool, error) {
+	for _, slot := range re.tx.Slots(out.ID) {
+		now, ok := re.tx.Get(slot.Parent, slot.Name)
+		other, err := re.tx.Path(slot)
+		if !ok || err != nil {
+			return false, err
+		}
+		was, err := findEntry(re.r.store, re.then, other)
+		if err != nil {
+			return false, err
+		}
+		if was != nil && was.ID == out.ID && out.Kind != object.Dir && sameOnDisk(now.Entry, *out) {
+			out.Tags = now.Tags
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // readable reads content that may be damaged before it becomes a version again:

@@ -67,3 +67,52 @@ func TestRestoreTellsWhatItRemoves(t *testing.T) {
 	}
 	check(t, sameAsHead(m, nil))
 }
+
+// TestRestoreKeepsLinksAndTags: what is brought back is the file that it was.
+func TestRestoreKeepsLinksAndTags(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	m.Mount()
+	write(t, m.Path("a"), "one")
+	check(t, os.Link(m.Path("a"), m.Path("b")))
+	m.Run("tag", m.Path("a"), "work")
+	m.Run("wait")
+	linked := func(what string) {
+		t.Helper()
+		m.Run("wait")
+		if x, y := inodeOf(t, m.Path("a")), inodeOf(t, m.Path("b")); x != y {
+			t.Errorf("%s: a and b are two files", what)
+		}
+		for _, name := range []string{"a", "b"} {
+			if got := tagsOf(t, m, name); len(got) != 1 {
+				t.Errorf("%s: tags of %s: %q", what, name, got)
+			}
+			if got := content(t, m.Path(name)); got != "one" {
+				t.Errorf("%s: %s holds %q", what, name, got)
+			}
+		}
+		check(t, sameAsHead(m, nil))
+	}
+	check(t, os.Remove(m.Path("a")))
+	m.Run("restore", m.Path("a"))
+	linked("a name removed")
+	write(t, m.Path("b"), "two")
+	m.Run("restore", m.Path("b"))
+	linked("edited")
+	check(t, errors.Join(os.Remove(m.Path("a")), os.Remove(m.Path("b"))))
+	m.Run("wait")
+	m.Run("restore", m.Path("."))
+	linked("both removed")
+
+	check(t, os.Remove(m.Path("b")))
+	m.Run("wait")
+	check(t, os.Rename(m.Path("a"), m.Path("moved")))
+	m.Run("wait")
+	m.Run("restore", m.Path("a"))
+	if inodeOf(t, m.Path("a")) == inodeOf(t, m.Path("moved")) {
+		t.Error("a restored and the file that has moved away are one")
+	}
+	if got := tagsOf(t, m, "a"); len(got) != 1 {
+		t.Errorf("tags of a restored: %q", got)
+	}
+}
