@@ -100,8 +100,9 @@ func (l *link) announce(r *resource, head object.CommitID, cover object.Cover) {
 	if !ok {
 		return
 	}
+	waiting := r.waitingCount()
 	l.mu.Lock()
-	l.queue[r] = peer.Announce{Resource: name, Head: head, Cover: cover}
+	l.queue[r] = peer.Announce{Resource: name, Head: head, Cover: cover, Waiting: waiting}
 	l.mu.Unlock()
 	select {
 	case l.send <- struct{}{}:

@@ -76,7 +76,7 @@ func (s *sessions) await(ctx context.Context, hosts []string, done func(context.
 				return err
 			}
 			if !ok {
-				waits = append(waits, awaited{l.name, l.node})
+				waits = append(waits, awaited{l.name, l.node, l.waiting(s.e.resources)})
 			}
 		}
 		if len(waits) == 0 && ctx.Err() == nil {
@@ -98,12 +98,18 @@ func (s *sessions) await(ctx context.Context, hosts []string, done func(context.
 }
 
 // awaited is a peer that is not as far as it should be.
-type awaited struct{ name, node string }
+type awaited struct {
+	name, node string
+	waiting    int // names that it could not bring up to date
+}
 
 func names(list []awaited) string {
 	out := make([]string, len(list))
 	for i, a := range list {
 		out[i] = a.name
+		if a.waiting > 0 {
+			out[i] += fmt.Sprintf(" (names that wait there: %d; its own status says for what)", a.waiting)
+		}
 	}
 	return strings.Join(out, ", ")
 }
@@ -141,7 +147,7 @@ func (s *sessions) selected(hosts []string) (links []*link, untried []awaited, f
 			continue
 		}
 		if !p.tried {
-			untried = append(untried, awaited{name, p.node})
+			untried = append(untried, awaited{name: name, node: p.node})
 		}
 		if p.problem != "" {
 			failed += "; " + name + ": " + p.problem
@@ -155,12 +161,15 @@ func (s *sessions) selected(hosts []string) (links []*link, untried []awaited, f
 	return links, untried, failed
 }
 
-// has tells whether the node has applied the targets.
+// has tells whether the node has applied the targets, and nothing waits there.
 func (l *link) has(ctx context.Context, targets []target) (bool, error) {
 	for i := range targets {
 		t := &targets[i]
 		if _, shared := l.nameOf(t.r); !shared || t.cover == nil {
 			continue
+		}
+		if l.waiting([]*resource{t.r}) > 0 {
+			return false, nil
 		}
 		ok := false
 		if err := t.r.do(ctx, func() error {
@@ -174,6 +183,16 @@ func (l *link) has(ctx context.Context, targets []target) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// waiting is how many names of the resources wait at the node.
+func (l *link) waiting(list []*resource) (n int) {
+	for _, r := range list {
+		if a, shared := l.state(r); shared {
+			n += max(a.Waiting, 0)
+		}
+	}
+	return n
 }
 
 // equal tells whether the node shows the same heads as this one.

@@ -21,11 +21,26 @@ func (r *resource) applyIfBehind(ctx context.Context) error {
 	return r.apply(ctx)
 }
 
-// setWaiting publishes what waits, for status.
+// setWaiting publishes what waits, for status, and tells the peers how much that
+// is: what waits is not mirrored yet.
 func (r *resource) setWaiting(reasons map[string]string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	same := len(r.waiting) == len(reasons)
 	r.waiting = reasons
+	r.mu.Unlock()
+	if same {
+		return
+	}
+	d := r.describe()
+	for _, l := range r.nodes {
+		l.announce(r, d.Head, d.Cover)
+	}
+}
+
+func (r *resource) waitingCount() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.waiting)
 }
 
 // whyWaits says in words why a change of what is at path cannot be applied.

@@ -25,7 +25,7 @@ func (s *Session) Ping(ctx context.Context) (time.Duration, error) {
 // Announce tells the peer what is applied here. An announcement that arrives
 // after a later one of the same resource is dropped there.
 func (s *Session) Announce(ctx context.Context, a Announce) error {
-	w := wireAnnounce{Order: s.order.Add(1), Resource: a.Resource, Head: wireID(a.Head), Cover: coverToWire(a.Cover)}
+	w := wireAnnounce{Order: s.order.Add(1), Resource: a.Resource, Head: wireID(a.Head), Cover: coverToWire(a.Cover), Waiting: a.Waiting}
 	_, err := s.ask(ctx, callAnnounce, encode(w))
 	return err
 }

@@ -74,7 +74,7 @@ func parseAnnounce(data []byte) (Announce, uint64, error) {
 		return Announce{}, 0, err
 	}
 	cover, err := coverFromWire(w.Cover)
-	return Announce{Resource: w.Resource, Head: object.CommitID(w.Head), Cover: cover}, w.Order, err
+	return Announce{Resource: w.Resource, Head: object.CommitID(w.Head), Cover: cover, Waiting: w.Waiting}, w.Order, err
 }
 
 func parsePack(data []byte, what string) (Push, error) {

@@ -33,6 +33,7 @@ type Announce struct {
 	Resource string
 	Head     object.CommitID
 	Cover    object.Cover
+	Waiting  int // names that are not on the disk as the head has them
 }
 
 // Push describes the pack that follows it: what Head reaches and Haves do not.

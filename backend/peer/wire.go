@@ -76,6 +76,7 @@ type wireAnnounce struct {
 	Resource string    `json:"resource"`
 	Head     wireID    `json:"head"`
 	Cover    []wireTip `json:"cover,omitempty"`
+	Waiting  int       `json:"waiting,omitempty"`
 }
 
 type wirePack struct { // push, fetch

@@ -146,7 +146,9 @@ func TestOpenFileWaits(t *testing.T) {
 	if got := content(t, b.Path("held")); got != "one\n" {
 		t.Errorf("replaced under an open file: %q", got)
 	}
+	exitsWith(t, a, exitTimeout, "not mirrored yet on B (names that wait there: 1;", "wait", "--mirrored", "--timeout", "2s")
 	check(t, f.Close())
+	a.Run("wait", "--mirrored", "--timeout", "2m")
 	meet(t, a, b)
 	if got := content(t, b.Path("held")); got != "two, from A\n" {
 		t.Errorf("B has %q", got)

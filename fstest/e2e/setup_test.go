@@ -24,6 +24,7 @@ const (
 	exitFailure    = 1
 	exitMounted    = 5
 	exitNotMounted = 6
+	exitTimeout    = 8
 	exitBusy       = 10
 	exitDamaged    = 11
 )
