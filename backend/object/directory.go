@@ -116,6 +116,7 @@ func decodeDirectory(r Source, id TreeID) (*Directory, error) {
 	if err := decodeReserved(r, d, git); err != nil {
 		return nil, err
 	}
+	sortByName(d.Entries) // some have got their names only now
 	return d, d.Validate()
 }
 
@@ -142,8 +143,15 @@ func decodeNames(git []TreeEntry) (d *Directory, reserved TreeID, err error) {
 	if reserved.IsZero() {
 		return nil, reserved, ErrForeign
 	}
-	slices.SortFunc(d.Entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	sortByName(d.Entries)
 	return d, reserved, nil
+}
+
+func sortByName(list []Entry) {
+	byName := func(a, b Entry) int { return strings.Compare(a.Name, b.Name) }
+	if !slices.IsSortedFunc(list, byName) {
+		slices.SortFunc(list, byName)
+	}
 }
 
 func kindOf(m GitMode) Kind {

@@ -1,6 +1,8 @@
 package object
 
 import (
+	"crypto/sha1"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -14,10 +16,28 @@ const ReservedName = ".smfs"
 // themselves. Those that git or a git host refuses, that git would give a
 // meaning to, or that look escaped, get their first byte as %hh, and then
 // every later '%' and '\' too (git looks for .git behind each backslash).
+// Where that makes it longer than a filesystem takes, "%~" and the SHA-1 of the
+// name stand for it, and only the metadata has the name.
 func escapeName(name string, kind Kind) string {
 	if !mustEscape(name, kind) {
 		return name
 	}
+	escaped := escapeBytes(name)
+	if len(escaped) <= MaxName {
+		return escaped
+	}
+	sum := sha1.Sum([]byte(name))
+	return hashMark + hex.EncodeToString(sum[:])
+}
+
+const hashMark = "%~"
+
+// looksHashed tells whether a name looks like one that a hash stands for.
+func looksHashed(name string) bool {
+	return len(name) == len(hashMark)+2*sha1.Size && strings.HasPrefix(name, hashMark)
+}
+
+func escapeBytes(name string) string {
 	var b strings.Builder
 	for i := range len(name) {
 		if c := name[i]; i == 0 || c == '%' || c == '\\' {
@@ -30,7 +50,11 @@ func escapeName(name string, kind Kind) string {
 }
 
 // unescapeName undoes escapeName and refuses all that escapeName does not make.
+// For what a hash stands for it gives a standIn.
 func unescapeName(git string, kind Kind) (string, error) {
+	if looksHashed(git) {
+		return standInMark + git, nil
+	}
 	name := git
 	if looksEscaped(git) {
 		var err error
@@ -44,8 +68,22 @@ func unescapeName(git string, kind Kind) (string, error) {
 	return name, nil
 }
 
+// standInMark is in no name.
+const standInMark = "\x00"
+
+// standIn is what stands for a name in the order of the metadata: the name, or
+// what unescapeName gives for it while the name is not known.
+func standIn(e *Entry) string {
+	if 3*len(e.Name) > MaxName { // else no escaping makes it too long
+		if git := escapeName(e.Name, e.Kind); looksHashed(git) {
+			return standInMark + git
+		}
+	}
+	return e.Name
+}
+
 func mustEscape(name string, kind Kind) bool {
-	if looksEscaped(name) || strings.EqualFold(name, ReservedName) {
+	if looksEscaped(name) || looksHashed(name) || strings.EqualFold(name, ReservedName) {
 		return true
 	}
 	if gitReserved(hfsFold(name), kind) {

@@ -62,14 +62,14 @@ func FuzzEscapeName(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string, k byte) {
 		kind := Kind(k%3 + 1)
-		if got, err := unescapeName(name, kind); err == nil && escapeName(got, kind) != name {
+		if got, err := unescapeName(name, kind); err == nil && escapeName(got, kind) != name && got != standInMark+name {
 			t.Errorf("%q taken for the escaped form of %q", name, got)
 		}
 		if CheckName(name) != nil {
 			return
 		}
 		got, err := unescapeName(escapeName(name, kind), kind)
-		if err != nil || got != name {
+		if err != nil || got != standIn(&Entry{Name: name, Kind: kind}) {
 			t.Errorf("%q escaped to %q, back to %q, %v", name, escapeName(name, kind), got, err)
 		}
 	})

@@ -3,6 +3,8 @@ package object
 import (
 	"bytes"
 	"crypto/sha1"
+	"slices"
+	"strings"
 )
 
 // Up to metaSplit entries the metadata of a directory is one blob. Above, it is
@@ -21,7 +23,8 @@ func metaDepth(entries int) int {
 	return 2
 }
 
-// partition is a set of entries (places in a sorted list) and their keys.
+// partition is a set of entries (places in a list), in the order of their
+// standIns, and their keys.
 type partition struct {
 	places []int32
 	keys   [][2]byte // by place; nil where nothing is split
@@ -34,12 +37,18 @@ func partitionOf(entries []Entry, depth int) partition {
 	if depth > 0 {
 		p.keys = make([][2]byte, len(entries))
 	}
+	sorted := true
 	for i := range entries {
+		name := standIn(&entries[i])
+		sorted = sorted && name == entries[i].Name
 		p.places[i] = int32(i)
 		if depth > 0 {
-			sum := sha1.Sum([]byte(entries[i].Name))
+			sum := sha1.Sum([]byte(name))
 			p.keys[i] = [2]byte(sum[:2])
 		}
+	}
+	if !sorted {
+		slices.SortFunc(p.places, func(a, b int32) int { return strings.Compare(standIn(&entries[a]), standIn(&entries[b])) })
 	}
 	return p
 }
@@ -93,7 +102,7 @@ func encodePart(entries []Entry, p partition, w Sink) (TreeEntry, error) {
 }
 
 // metaDecoder fills in the metadata of entries, which are sorted by name and
-// hold the git mode in Mode until then.
+// hold the git mode in Mode until then, and some a standIn for their name.
 type metaDecoder struct {
 	source  Source
 	entries []Entry
@@ -169,10 +178,10 @@ func (d *metaDecoder) line(line []byte, e *Entry) error {
 	if err != nil {
 		return err
 	}
-	if full.Name != e.Name {
+	if standIn(&full) != e.Name {
 		return invalid("metadata of %.300q where that of %.300q should be", full.Name, e.Name)
 	}
-	full.Name, full.Blob, full.Tree = e.Name, e.Blob, e.Tree
+	full.Blob, full.Tree = e.Blob, e.Tree
 	d.scratch = appendMeta(d.scratch[:0], &full)
 	if !bytes.Equal(d.scratch[:len(d.scratch)-1], line) || gitMode(&full) != mode {
 		return invalid("metadata of %.300q is not in its canonical form", e.Name)
