@@ -2,14 +2,14 @@ package config
 
 import (
 	"errors"
-	"slices"
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
 )
 
 // CheckHost reports whether s can name a peer: a host or name without a scheme,
-// user@host:path as git writes it, or a URL of a known scheme.
+// user@host:path as git writes it, or an ssh URL.
 func CheckHost(s string) error {
 	switch {
 	case s == "":
@@ -19,15 +19,21 @@ func CheckHost(s string) error {
 	case s[0] == '-' || strings.Contains(s, "@-") || strings.Contains(s, "://-"):
 		return errors.New("the host " + strconv.Quote(s) + " begins with - and would be taken for an option")
 	}
-	scheme, rest, isURL := strings.Cut(s, "://")
-	if !isURL {
+	if !strings.Contains(s, "://") {
 		return nil
 	}
-	if !slices.Contains([]string{"ssh", "smfs", "https", "http", "git", "file"}, scheme) {
-		return errors.New("the host " + strconv.Quote(s) + " has an unknown scheme")
-	}
-	if host, _, _ := strings.Cut(rest, "/"); host == "" && scheme != "file" {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return errors.New("the host " + strconv.Quote(s) + " is no URL")
+	case u.Scheme != "ssh":
+		return errors.New("the host " + strconv.Quote(s) + " has a scheme that is not supported")
+	case u.Hostname() == "":
 		return errors.New("the URL " + strconv.Quote(s) + " names no host")
+	case u.Port() != "":
+		if n, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || n == 0 {
+			return errors.New("the URL " + strconv.Quote(s) + " has a port that is none")
+		}
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func keys() []key {
 	return []key{
 		{"directory", "a directory", setDirectory},
 		{"ignore", "gitignore patterns, such as *.tmp or .cache/", setIgnore},
-		{"hosts", "host names, or URLs with ssh, smfs, https, http, git or file", setHosts},
+		{"hosts", "names of peers, HOST, USER@HOST:PATH or ssh://HOST/PATH", setHosts},
 		{"conflict", handlerExpected, handlerSetter(func(o *Options) *Handler { return &o.Conflict })},
 		{"conflict.push", handlerExpected, handlerSetter(func(o *Options) *Handler { return &o.ConflictPush })},
 		{"conflict.pull", handlerExpected, handlerSetter(func(o *Options) *Handler { return &o.ConflictPull })},

@@ -196,7 +196,7 @@ func TestParseErrors(t *testing.T) {
 		{"host twice", "[docs]\nhosts = a b a\n", 2, "hosts", `"a" is named twice`},
 		{"host option", "[docs]\nhosts = -oProxyCommand=x\n", 2, "hosts", "taken for an option"},
 		{"host option in URL", "[docs]\nhosts = ssh://-oProxyCommand=x/y\n", 2, "hosts", "taken for an option"},
-		{"host scheme", "[docs]\nhosts = ftp://a/b\n", 2, "hosts", "unknown scheme; expected host names"},
+		{"host scheme", "[docs]\nhosts = ftp://a/b\n", 2, "hosts", "not supported; expected names of peers"},
 		{"host without name", "[docs]\nhosts = ssh:///b\n", 2, "hosts", "names no host"},
 		{"host with space", "[docs]\nhosts = \"a b\"\n", 2, "hosts", "space"},
 		{"handler", "[docs]\nconflict = clobberlocal\n", 2, "conflict", `unknown conflict handler "clobberlocal"; expected KeepBoth`},

@@ -168,6 +168,8 @@ func TestBrokenConfig(t *testing.T) {
 		{"a key outside of sections", []string{"directory = x"}, []string{file + ":1: "}},
 		{"an open section", []string{"[docs"}, []string{file + ":1: "}},
 		{"no key", []string{"[docs]", "what is this"}, []string{file + ":2: "}},
+		{"a host with a bad port", []string{"[docs]", "hosts = ssh://nas:99999/x"}, []string{file + ":2: ", "hosts", "port"}},
+		{"a host by http", []string{"[docs]", "", "hosts = http://nas/x"}, []string{file + ":3: ", "hosts", "http", "ssh://HOST/PATH"}},
 		{"a host of another scheme", []string{"[docs]", "hosts = gopher://x/y"}, []string{file + ":2: ", "hosts", "ssh"}},
 	} {
 		configured(t, m, c.lines...)
