@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/silvermirror/smfs/backend/peer"
 )
@@ -214,9 +216,10 @@ func checkPeer(spec PeerSpec) error {
 	if spec.Name == "" || spec.Name == "DEFAULT" || len(spec.Name) > 64 {
 		return fmt.Errorf("%w: peer name %q", ErrInvalid, spec.Name)
 	}
-	for _, c := range spec.Name {
-		if c <= ' ' || c == 0x7f || c == '[' || c == ']' || c == '"' || c == '`' {
-			return fmt.Errorf("%w: peer name %q has a character that config.ini could not hold", ErrInvalid, spec.Name)
+	for i, c := range spec.Name {
+		letter := unicode.IsLetter(c) || unicode.IsDigit(c)
+		if !letter && (i == 0 || !strings.ContainsRune("._-", c)) {
+			return fmt.Errorf("%w: peer name %q: letters and digits make one, with . _ and - among them", ErrInvalid, spec.Name)
 		}
 	}
 	if _, err := peer.ParseURL(spec.URL); err != nil {

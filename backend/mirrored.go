@@ -25,6 +25,10 @@ func (s *sessions) waitMirrored(ctx context.Context) error {
 	for i, r := range s.e.resources {
 		targets[i] = target{r, r.cover()}
 	}
+	if err := s.awaitReady(ctx); err != nil {
+		return err
+	}
+	s.tryNow(nil)
 	return s.await(ctx, nil, func(ctx context.Context, l *link) (bool, error) { return l.has(ctx, targets) })
 }
 
@@ -42,21 +46,30 @@ func (s *sessions) syncNow(ctx context.Context, list []*resource, hosts []string
 		}
 	}
 	total := len(s.peers) + len(s.links)
-	for name, p := range s.peers {
-		if p.state != stateConnected && (len(hosts) == 0 || slices.Contains(hosts, name)) {
-			p.tried = false
-			p.state = stateConnecting
-			select {
-			case p.kick <- struct{}{}:
-			default:
-			}
-		}
-	}
 	s.mu.Unlock()
 	if total == 0 {
 		return nil
 	}
+	s.tryNow(hosts)
 	return s.await(ctx, hosts, func(ctx context.Context, l *link) (bool, error) { return l.equal(ctx, list) })
+}
+
+// tryNow has the dialers of the selected peers that are not connected try at
+// once, whatever pause they make: they count as not tried yet.
+func (s *sessions) tryNow(hosts []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, p := range s.peers {
+		if p.state == stateConnected || len(hosts) > 0 && !slices.Contains(hosts, name) {
+			continue
+		}
+		p.tried = false
+		p.state = stateConnecting
+		select {
+		case p.kick <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // await returns once every selected peer was tried, and done holds for each

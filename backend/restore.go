@@ -137,8 +137,8 @@ type restorer struct {
 	w       treeWriter
 	path    string
 	then    object.TreeID // that is gone back to
-	files   int // that are brought back or changed
-	removed int // files that were not there
+	files   int           // that are brought back or changed
+	removed int           // files that were not there
 }
 
 // parents brings back the directories above a path that the head lacks.
