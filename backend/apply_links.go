@@ -35,7 +35,7 @@ func (a *applier) link(path string, slot index.Slot, from index.Node, e object.E
 // rejoin makes a name a hard link again where another name of its file has
 // been brought up to date already, as when an apply stopped between the two.
 func (a *applier) rejoin(path string, n index.Node, e object.Entry) (bool, error) {
-	if e.Kind != object.File {
+	if e.Kind == object.Dir {
 		return false, nil
 	}
 	for _, slot := range a.tx.Slots(e.ID) {
@@ -64,7 +64,7 @@ func (a *applier) rejoin(path string, n index.Node, e object.Entry) (bool, error
 // theirs.
 func (a *applier) relink(was index.Node, e object.Entry) error {
 	now, ok := a.tx.Get(was.Parent, was.Name)
-	if !ok || e.Kind != object.File {
+	if !ok || e.Kind == object.Dir {
 		return nil
 	}
 	path, ok := a.pathOf(now.Slot())

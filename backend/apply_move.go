@@ -29,7 +29,7 @@ func (a *applier) source(e object.Entry) (from *index.Node, linked bool) {
 		if !a.belongs(n) {
 			return &n, false
 		}
-		if e.Kind == object.File {
+		if e.Kind != object.Dir {
 			from, linked = &n, true
 		}
 	}

@@ -41,6 +41,18 @@ type change struct {
 	look func(t *testing.T, m *fstest.Mirror, in string)
 }
 
+// sameLink tells that two names are one symlink's.
+func sameLink(x, y string) func(t *testing.T, m *fstest.Mirror, in string) {
+	return func(t *testing.T, m *fstest.Mirror, in string) {
+		t.Helper()
+		var a, b unix.Stat_t
+		check(t, errors.Join(unix.Lstat(m.Path(in+x), &a), unix.Lstat(m.Path(in+y), &b)))
+		if a.Ino != b.Ino {
+			t.Errorf("%s and %s are two", x, y)
+		}
+	}
+}
+
 // links looks at how many names a file has, which is kept where it was looked at.
 func links(path string, want uint64) func(t *testing.T, m *fstest.Mirror, in string) {
 	return func(t *testing.T, m *fstest.Mirror, in string) {
@@ -133,6 +145,15 @@ var changes = []change{
 			t.Errorf("the names are two files")
 		}
 	}},
+	{"a symlink with two names", func(m *fstest.Mirror, in string) error {
+		return errors.Join(os.Symlink("nowhere", m.Path(in+"s1")), os.Link(m.Path(in+"s1"), m.Path(in+"s2")))
+	}, sameLink("s1", "s2")},
+	{"a name more of a symlink", func(m *fstest.Mirror, in string) error {
+		return os.Link(m.Path(in+"s1"), m.Path(in+"s3"))
+	}, sameLink("s1", "s3")},
+	{"a symlink that is replaced", func(m *fstest.Mirror, in string) error {
+		return errors.Join(os.Symlink("elsewhere", m.Path(in+"s.new")), os.Rename(m.Path(in+"s.new"), m.Path(in+"s2")))
+	}, sameLink("s1", "s3")},
 	{"two more names", func(m *fstest.Mirror, in string) error {
 		return errors.Join(os.Link(m.Path(in+"hard"), m.Path(in+"second")), os.Link(m.Path(in+"hard"), m.Path(in+"third")))
 	}, links("hard", 4)},
