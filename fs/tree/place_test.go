@@ -1,10 +1,12 @@
 package tree
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -321,4 +323,29 @@ func TestNotifierHearsWhatHappened(t *testing.T) {
 			t.Errorf("heard %s\n want %s", got, want)
 		}
 	})
+}
+
+// TestPlaceLeavesHoles: zeros take no room, wherever they are.
+func TestPlaceLeavesHoles(t *testing.T) {
+	dir := t.TempDir()
+	tr := openTree(t, dir, Options{Resource: "test"}, false)
+	hole, data := make([]byte, 32<<10), bytes.Repeat([]byte("data"), 1000)
+	for name, pieces := range map[string][][]byte{
+		"begin": {hole, data}, "end": {data, hole, hole}, "middle": {data, hole, data, hole, data}, "all": {hole, hole}, "small": {data, hole[:100], data},
+	} {
+		tmp := must[*Temp](t)(tr.NewTemp("", 0o644, nil))
+		for _, p := range pieces {
+			must[int](t)(tmp.Write(p))
+		}
+		info := must[Info](t)(tr.Place(tmp, name, Absent()))
+		want := bytes.Join(pieces, nil)
+		if got := must[[]byte](t)(os.ReadFile(filepath.Join(dir, name))); !bytes.Equal(got, want) || info.Size != int64(len(want)) {
+			t.Errorf("%s: %d bytes, size %d, want %d", name, len(got), info.Size, len(want))
+		}
+		var st unix.Stat_t
+		check(t, unix.Stat(filepath.Join(dir, name), &st))
+		if name != "small" && st.Blocks*512 >= int64(len(want)) {
+			t.Errorf("%s: %d bytes take %d", name, len(want), st.Blocks*512)
+		}
+	}
 }

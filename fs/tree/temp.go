@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -19,6 +20,7 @@ type Temp struct {
 	dir  *dirRef
 	name string // "" once it is placed or discarded
 	fd   int    // read-write; -1 for links and once sealed
+	hole int64  // bytes of zeros at the end that are not written
 	info Info   // as of sealing
 	mode uint32
 	// mtime is set last, since everything else may move it; nil: leave it.
@@ -26,6 +28,12 @@ type Temp struct {
 }
 
 var _ io.Writer = (*Temp)(nil)
+
+// holeSize is what a piece of zeros must have at least to be left out of a file:
+// one that is sparse at its writer's is not to fill the disk here.
+const holeSize = 4 << 10
+
+var zeros [64 << 10]byte
 
 // NewTemp makes an empty file in the directory dir. It gets the owner of like,
 // the inode it is to replace, or, where like is nil, dir's owner, as far as
@@ -148,6 +156,16 @@ func timesFor(mtime int64) []unix.Timespec {
 
 // Write appends to the file.
 func (tmp *Temp) Write(p []byte) (int, error) {
+	if len(p) >= holeSize && bytes.Equal(p, zeros[:min(len(p), len(zeros))]) {
+		tmp.hole += int64(len(p))
+		return len(p), nil
+	}
+	if tmp.hole > 0 {
+		if _, err := unix.Seek(tmp.fd, tmp.hole, unix.SEEK_CUR); err != nil {
+			return 0, fmt.Errorf("leave a hole in temporary: %w", err)
+		}
+		tmp.hole = 0
+	}
 	done := 0
 	for done < len(p) {
 		n, err := unix.Write(tmp.fd, p[done:])
@@ -160,6 +178,21 @@ func (tmp *Temp) Write(p []byte) (int, error) {
 		done += n
 	}
 	return done, nil
+}
+
+// endHole gives the file its size where it ends with a hole.
+func (tmp *Temp) endHole() error {
+	if tmp.hole == 0 {
+		return nil
+	}
+	at, err := unix.Seek(tmp.fd, 0, unix.SEEK_CUR)
+	if err == nil {
+		err = unix.Ftruncate(tmp.fd, at+tmp.hole)
+	}
+	if err != nil {
+		return fmt.Errorf("end temporary with a hole: %w", err)
+	}
+	return nil
 }
 
 // SetXattrs makes the user.* attributes exactly list. ErrUnsupported: the
@@ -175,6 +208,9 @@ func (tmp *Temp) SetMtime(ns int64) error {
 }
 
 func (tmp *Temp) setAttributes() error {
+	if err := tmp.endHole(); err != nil {
+		return err
+	}
 	if err := unix.Fchmod(tmp.fd, tmp.mode); err != nil {
 		return fmt.Errorf("set mode of temporary: %w", err)
 	}
