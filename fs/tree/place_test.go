@@ -318,7 +318,7 @@ func TestNotifierHearsWhatHappened(t *testing.T) {
 		wantErr(t, err, ErrChanged)
 		tr.SetNotifier(nil)
 		must[Info](t)(tr.Mkdir("e", 0o755))
-		want := "changed f; changed f; changed d; moved f g; attr; changed h; attr; changed g; attr; changed d"
+		want := "changed f; changed f; attr; changed d; moved f g; attr; changed h; attr; changed g; attr; changed d"
 		if got := strings.Join(n, "; "); got != want {
 			t.Errorf("heard %s\n want %s", got, want)
 		}
