@@ -229,6 +229,14 @@ func (e *Engine) resource(name string) *resource {
 // path in it.
 func (e *Engine) resourceAt(path string) (*resource, string, error) {
 	path = strings.Trim(path, "/")
+	for _, view := range []string{"@tags/", ".smfs/tags/"} {
+		if in, ok := strings.CutPrefix(path, view); ok {
+			var err error
+			if path, err = e.throughTags(in); err != nil {
+				return nil, "", err
+			}
+		}
+	}
 	conf, rest := e.o.Config.At(path)
 	if conf == nil {
 		return nil, "", WithHint(fmt.Errorf("%w: %q belongs to no resource of this mirror", ErrInvalid, path), "resources are the sections of config.ini")

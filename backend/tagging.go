@@ -156,13 +156,6 @@ func (e *Engine) allTags() []TagList {
 	return out
 }
 
-// TaggedFile is one file of a tag view.
-type TaggedFile struct {
-	Resource string
-	Path     string // in the resource
-	ID       string // stable over renames
-}
-
 // TagNames lists the tags directly below a prefix ("" is the top), without it.
 func (e *Engine) TagNames(prefix string) []string {
 	seen := map[string]bool{}
@@ -181,7 +174,7 @@ func (e *Engine) TagNames(prefix string) []string {
 
 // TaggedFiles lists the files that a query matches, by resource and path. A tag
 // that it wants and nothing has is ErrNotFound: it may be misspelt.
-func (e *Engine) TaggedFiles(query string) ([]TaggedFile, error) {
+func (e *Engine) TaggedFiles(query string) ([]tags.Tagged, error) {
 	q, err := tags.ParseQuery(query)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -191,7 +184,7 @@ func (e *Engine) TaggedFiles(query string) ([]TaggedFile, error) {
 			return nil, fmt.Errorf("%w: nothing has the tag %q", ErrNotFound, tag)
 		}
 	}
-	var out []TaggedFile
+	var out []tags.Tagged
 	for _, r := range e.resources {
 		err := r.index.View(func(tx *index.Tx) error {
 			for _, f := range r.tagged.Match(q) {
@@ -203,7 +196,7 @@ func (e *Engine) TaggedFiles(query string) ([]TaggedFile, error) {
 				if err != nil {
 					continue
 				}
-				out = append(out, TaggedFile{r.name, path, object.FileID(f).String()})
+				out = append(out, tags.Tagged{Resource: r.name, Path: path, ID: object.FileID(f).String()})
 			}
 			return nil
 		})
@@ -212,6 +205,24 @@ func (e *Engine) TaggedFiles(query string) ([]TaggedFile, error) {
 		}
 	}
 	return out, nil
+}
+
+// throughTags is the path of the file that a path in the tag view stands for, or of
+// what is in a tagged directory.
+func (e *Engine) throughTags(path string) (string, error) {
+	names := strings.Split(path, "/")
+	for i := len(names) - 1; i > 0; i-- { // names of tags hold slashes
+		query := strings.Join(names[:i], "/")
+		files, err := e.TaggedFiles(query)
+		if err != nil {
+			continue
+		}
+		f, ok := tags.NewListing(e.TagNames(query), files).File(names[i])
+		if r := e.resource(f.Resource); ok && r != nil {
+			return strings.Trim(r.mirrorPath(f.Path)+"/"+strings.Join(names[i+1:], "/"), "/"), nil
+		}
+	}
+	return "", WithHint(fmt.Errorf("%w: no tagged file is at @tags/%s", ErrNotFound, path), "`smfs tags` lists the tags")
 }
 
 func (e *Engine) hasTag(tag string) bool {

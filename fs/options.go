@@ -5,6 +5,7 @@ import (
 
 	"github.com/silvermirror/smfs/fs/tree"
 	"github.com/silvermirror/smfs/journal"
+	"github.com/silvermirror/smfs/tags"
 )
 
 // Options say what to mount, and with what beneath.
@@ -62,14 +63,6 @@ type Journal interface {
 	Sync() error
 }
 
-// TagFile is one tagged file or directory.
-type TagFile struct {
-	Resource string // name of the resource
-	Path     string // relative to the resource's root
-	Name     string // last component of Path, or what the view should call it
-	ID       string // stable over renames; tells files with the same Name apart. "": Path does
-}
-
 // TagView answers what the tag view shows. All methods are called from
 // handlers: they must be quick, safe for concurrent use, and never touch the
 // mount.
@@ -80,7 +73,7 @@ type TagView interface {
 	// Files are the files that match a query ("work", "projects/acme",
 	// "work,urgent", "!done"), the one tagged first first. An error means that
 	// the query makes no sense.
-	Files(query string) ([]TagFile, error)
+	Files(query string) ([]tags.Tagged, error)
 	// Generation changes whenever an answer of Tags or Files may.
 	Generation() uint64
 }

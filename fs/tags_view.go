@@ -9,6 +9,7 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"github.com/silvermirror/smfs/tags"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,8 +24,9 @@ type tagDir struct {
 	depth int  // directories between it and .smfs/tags
 	adhoc bool // a query, not a tag: nothing below but files
 
-	mu   sync.Mutex // guards list
-	list *tagList   // as of its generation
+	mu   sync.Mutex // guards what follows
+	list *tags.Listing
+	of   uint64 // the generation that list is of
 }
 
 func (d *tagDir) Getattr(ctx context.Context, f fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
@@ -35,10 +37,10 @@ func (d *tagDir) Getattr(ctx context.Context, f fs.FileHandle, out *fuse.AttrOut
 // Lookup finds a tag, a query, or a tagged file by its name here.
 func (d *tagDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	l := d.listing()
-	if l.isTag(name) {
+	if l.IsTag(name) {
 		return d.enterTag(ctx, name, false, out), 0
 	}
-	if f, ok := l.byName[name]; ok {
+	if f, ok := l.File(name); ok {
 		s, err := d.v.resolve(ctx, f)
 		if err == nil {
 			return d.enterFile(ctx, s, out), 0
@@ -86,29 +88,27 @@ func (d *tagDir) pathTo(s *tagged) string {
 }
 
 // listing is the directory's content, computed once a generation.
-func (d *tagDir) listing() *tagList {
+func (d *tagDir) listing() *tags.Listing {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	generation := d.v.tags.Generation()
-	if d.list == nil || d.list.generation != generation {
-		d.list = d.newList(generation)
+	if d.list == nil || d.of != generation {
+		d.list, d.of = d.newList(), generation
 	}
 	return d.list
 }
 
-func (d *tagDir) newList(generation uint64) *tagList {
-	var tags []string
-	var files []TagFile
+func (d *tagDir) newList() *tags.Listing {
+	var below []string
+	var files []tags.Tagged
 	if !d.adhoc {
-		tags = d.v.tags.Tags(d.query)
+		below = d.v.tags.Tags(d.query)
 	}
 	if d.query != "" {
 		// A query that makes no sense any more matches nothing.
 		files, _ = d.v.tags.Files(d.query)
 	}
-	l := newTagList(tags, files)
-	l.generation = generation
-	return l
+	return tags.NewListing(below, files)
 }
 
 // tagged is a tagged file or directory as it is on disk now.
@@ -119,7 +119,7 @@ type tagged struct {
 }
 
 // resolve finds a tagged file where it is; it follows no symlink.
-func (v *views) resolve(ctx context.Context, f TagFile) (*tagged, error) {
+func (v *views) resolve(ctx context.Context, f tags.Tagged) (*tagged, error) {
 	at, ok := v.m.paths[f.Resource]
 	if !ok {
 		return nil, unix.ENOENT
@@ -150,7 +150,7 @@ type tagHandle struct {
 
 	mu    sync.Mutex // guards the rest
 	names []string
-	list  *tagList
+	list  *tags.Listing
 	next  int
 	last  *tagged // what names[next-1] is, if it is a file
 }
@@ -158,7 +158,7 @@ type tagHandle struct {
 // OpendirHandle takes a snapshot of the listing.
 func (d *tagDir) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	l := d.listing()
-	return &tagHandle{d: d, list: l, names: slices.Concat([]string{".", ".."}, l.tags, l.files)}, 0, 0
+	return &tagHandle{d: d, list: l, names: slices.Concat([]string{".", ".."}, l.Tags, l.Files)}, 0, 0
 }
 
 // Readdirent returns the next entry; files that are gone are left out.
@@ -174,8 +174,8 @@ func (h *tagHandle) Readdirent(ctx context.Context) (*fuse.DirEntry, syscall.Err
 			e.Ino = h.d.StableAttr().Ino
 			return e, 0
 		}
-		f, isFile := h.list.byName[name]
-		if !isFile || h.list.isTag(name) {
+		f, isFile := h.list.File(name)
+		if !isFile || h.list.IsTag(name) {
 			e.Ino = viewIno(tagsDirName + "/" + strings.TrimPrefix(h.d.query+"/"+name, "/"))
 			return e, 0
 		}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/silvermirror/smfs/tags"
 	"golang.org/x/sys/unix"
 )
 
@@ -119,7 +120,7 @@ func asErrnoOr(err error, those ...syscall.Errno) syscall.Errno {
 // fakeTags is a tag view in memory.
 type fakeTags struct {
 	mu         sync.Mutex
-	files      map[string][]TagFile // by query
+	files      map[string][]tags.Tagged // by query
 	generation uint64
 }
 
@@ -143,7 +144,7 @@ func (f *fakeTags) Tags(prefix string) []string {
 	return names
 }
 
-func (f *fakeTags) Files(query string) ([]TagFile, error) {
+func (f *fakeTags) Files(query string) ([]tags.Tagged, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	files, ok := f.files[query]
@@ -165,25 +166,25 @@ func (f *fakeTags) set(query string, paths ...string) {
 	f.generation++
 	f.files[query] = nil
 	for _, p := range paths {
-		f.files[query] = append(f.files[query], TagFile{Resource: "mirror", Path: p, Name: filepath.Base(p), ID: "id of " + p})
+		f.files[query] = append(f.files[query], tags.Tagged{Resource: "mirror", Path: p, ID: "id of " + p})
 	}
 }
 
-func withTags(tags *fakeTags) setup {
-	return setup{options: func(_ *world, o *Options) { o.Tags = tags }}
+func withTags(view *fakeTags) setup {
+	return setup{options: func(_ *world, o *Options) { o.Tags = view }}
 }
 
 // TestTagView: a tagged file is in its tag's directory as the file itself.
 func TestTagView(t *testing.T) {
-	tags := &fakeTags{files: make(map[string][]TagFile)}
-	eachPathWith(t, withTags(tags), func(w *world) {
+	view := &fakeTags{files: make(map[string][]tags.Tagged)}
+	eachPathWith(t, withTags(view), func(w *world) {
 		must(w.t, os.MkdirAll(w.path("docs/deep"), 0o755))
 		w.write("docs/report.txt", "report")
 		w.write("docs/deep/report.txt", "deep report")
 		w.write("docs/note", "note")
-		tags.set("work", "docs/report.txt", "docs/deep/report.txt", "docs/deep", "docs/gone")
-		tags.set("projects/acme", "docs/note")
-		tags.set("work,urgent", "docs/report.txt")
+		view.set("work", "docs/report.txt", "docs/deep/report.txt", "docs/deep", "docs/gone")
+		view.set("projects/acme", "docs/note")
+		view.set("work,urgent", "docs/report.txt")
 
 		if got := w.list("@tags/"); !slices.Equal(got, []string{"projects", "work"}) {
 			w.t.Errorf("tags %q", got)
@@ -216,7 +217,7 @@ func TestTagView(t *testing.T) {
 		}
 		w.checkDirents(".smfs/tags/work")
 
-		tags.set("work")
+		view.set("work")
 		if got := w.list("@tags/work"); len(got) != 0 {
 			w.t.Errorf("without files, work holds %q", got)
 		}
@@ -254,11 +255,11 @@ func (w *world) checkLinkCount(alias string, links uint32) {
 // TestTagViewIsSealed: nothing moves in or out of it, and nobody takes a refusal
 // for another filesystem.
 func TestTagViewIsSealed(t *testing.T) {
-	tags := &fakeTags{files: make(map[string][]TagFile)}
-	eachPathWith(t, withTags(tags), func(w *world) {
+	view := &fakeTags{files: make(map[string][]tags.Tagged)}
+	eachPathWith(t, withTags(view), func(w *world) {
 		w.write("f", "text")
 		w.write("g", "text")
-		tags.set("work", "f")
+		view.set("work", "f")
 		for what, do := range map[string]func(d string) error{
 			"create":          creating("@tags/work/x", unix.O_WRONLY),
 			"mkdir":           func(d string) error { return unix.Mkdir(d+"/@tags/x", 0o755) },
@@ -287,29 +288,4 @@ func TestTagViewIsSealed(t *testing.T) {
 			w.t.Errorf("the root lists %q", got)
 		}
 	})
-}
-
-func TestTagListNames(t *testing.T) {
-	long := strings.Repeat("l", 251) + ".txt"
-	files := []TagFile{
-		{Path: "a/x.txt", Name: "x.txt", ID: "1"}, {Path: "b/x.txt", Name: "x.txt", ID: "2"},
-		{Path: "sub", Name: "sub", ID: "3"}, {Path: "a/.hidden", Name: ".hidden", ID: "4"},
-		{Path: "b/.hidden", Name: ".hidden", ID: "5"}, {Path: "a/l", Name: long, ID: "6"}, {Path: "b/l", Name: long, ID: "7"},
-	}
-	l := newTagList([]string{"sub"}, files)
-	if len(slices.Compact(slices.Sorted(slices.Values(l.files)))) != len(files) {
-		t.Errorf("names %q", l.files)
-	}
-	for i, name := range l.files {
-		if l.byName[name] != files[i] || len(name) > 255 || name == "sub" {
-			t.Errorf("%q is %+v", name, l.byName[name])
-		}
-		if alias := l.suffixed(files[i]); l.byName[alias] != files[i] || alias == files[i].Name {
-			t.Errorf("%+v is not at %q", files[i], alias)
-		}
-	}
-	again := newTagList([]string{"sub"}, files[1:])
-	if _, ok := again.byName[l.files[1]]; !ok || again.files[0] != "x.txt" {
-		t.Errorf("a name with its suffix went: %q, %q", l.files[1], again.files[0])
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/silvermirror/smfs/config"
 	"github.com/silvermirror/smfs/fs"
 	"github.com/silvermirror/smfs/journal"
+	"github.com/silvermirror/smfs/tags"
 )
 
 // commitTime is how long an engine that ends goes on committing what is
@@ -131,17 +132,8 @@ func (e *engine) Close() error {
 }
 
 // tagView shows the engine's tags in the mount.
-type tagView struct{ engine *backend.Engine }
+type tagView struct{ *backend.Engine }
 
-func (v tagView) Tags(prefix string) []string { return v.engine.TagNames(prefix) }
+func (v tagView) Tags(prefix string) []string { return v.TagNames(prefix) }
 
-func (v tagView) Generation() uint64 { return v.engine.Generation() }
-
-func (v tagView) Files(query string) ([]fs.TagFile, error) {
-	list, err := v.engine.TaggedFiles(query)
-	out := make([]fs.TagFile, len(list))
-	for i, f := range list {
-		out[i] = fs.TagFile{Resource: f.Resource, Path: f.Path, Name: filepath.Base(f.Path), ID: f.ID}
-	}
-	return out, err
-}
+func (v tagView) Files(query string) ([]tags.Tagged, error) { return v.TaggedFiles(query) }

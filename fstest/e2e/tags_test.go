@@ -235,6 +235,40 @@ func TestTagsWithoutMount(t *testing.T) {
 	lists(t, m, "", ".silvermirror", "file")
 }
 
+// TestTagPathsAsArguments has commands take the paths that people browse.
+func TestTagPathsAsArguments(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	m.Mount()
+	check(t, os.MkdirAll(m.Path("d/sub"), 0o755))
+	check(t, os.MkdirAll(m.Path("e"), 0o755))
+	for _, name := range []string{"d/f", "d/sub/g", "e/f"} {
+		check(t, put(m, name, "in "+name))
+	}
+	m.Run("tag", m.Path("d/f"), m.Path("e/f"), m.Path("d/sub"), "projects/acme")
+	in(t, m, "@tags/projects/acme", "tag", "f", "urgent")
+	if got := tagsOf(t, m, "@tags/urgent/f"); !slices.Equal(got, []string{"projects/acme", "urgent"}) {
+		t.Errorf("tags by a tag path: %q", got)
+	}
+	in(t, m, "@tags/urgent", "untag", "f", "urgent")
+	m.Run("tag", m.Path("@tags/projects/acme/sub/g"), "deep")
+	if got := tagsOf(t, m, "d/sub/g"); !slices.Equal(got, []string{"deep"}) {
+		t.Errorf("tags of what is in a tagged directory: %q", got)
+	}
+	check(t, put(m, "d/sub/g", "two"))
+	m.Run("wait")
+	m.Run("restore", m.Path("@tags/deep/g"))
+	if got := content(t, m.Path("d/sub/g")); got != "in d/sub/g" {
+		t.Errorf("restored by a tag path: %q", got)
+	}
+	entries, err := os.ReadDir(m.Path("@tags/projects/acme"))
+	check(t, err)
+	for _, e := range entries {
+		contains(t, m.Run("tags", m.Path("@tags/projects/acme/"+e.Name())), "projects/acme")
+	}
+	refused(t, m, []string{"log", m.Path("@tags/deep/none")}, "no tagged file is at @tags/deep/none")
+}
+
 // TestTagsStayThroughFastChanges has several changes of one file come between two
 // commits: it is still that file.
 func TestTagsStayThroughFastChanges(t *testing.T) {

@@ -1,4 +1,4 @@
-package fs
+package tags
 
 import (
 	"crypto/sha256"
@@ -8,26 +8,35 @@ import (
 	"strings"
 )
 
-// tagList is the content of a tag directory: the names below it and, for each
-// file, under which name it is here. It is immutable.
-type tagList struct {
-	generation uint64
-	tags       []string // sorted
-	files      []string // the names to list
-	byName     map[string]TagFile
+// Tagged is one tagged file or directory.
+type Tagged struct {
+	Resource string // name of the resource
+	Path     string // relative to the resource's root
+	ID       string // stable over renames; tells files with one name apart. "": Path does
 }
 
-// newTagList gives each file a name. Of several with one name the first keeps
+// Name is what a file is called.
+func (f Tagged) Name() string { return path.Base(f.Path) }
+
+// Listing is the content of a tag directory: the names below it and, for each
+// file, under which name it is here. It is immutable.
+type Listing struct {
+	Tags   []string // sorted
+	Files  []string // the names to list
+	byName map[string]Tagged
+}
+
+// NewListing gives each file a name. Of several with one name the first keeps
 // it, and the others get a suffix; with its suffix each can always be reached.
-func newTagList(tags []string, files []TagFile) *tagList {
-	l := &tagList{tags: slices.Sorted(slices.Values(tags)), byName: make(map[string]TagFile, len(files))}
+func NewListing(tags []string, files []Tagged) *Listing {
+	l := &Listing{Tags: slices.Sorted(slices.Values(tags)), byName: make(map[string]Tagged, len(files))}
 	for _, f := range files {
-		name := f.Name
-		if _, taken := l.byName[name]; taken || l.isTag(name) {
+		name := f.Name()
+		if _, taken := l.byName[name]; taken || l.IsTag(name) {
 			name = l.suffixed(f)
 		}
 		l.byName[name] = f
-		l.files = append(l.files, name)
+		l.Files = append(l.Files, name)
 	}
 	for _, f := range files {
 		if name := l.suffixed(f); name != "" {
@@ -37,8 +46,15 @@ func newTagList(tags []string, files []TagFile) *tagList {
 	return l
 }
 
-func (l *tagList) isTag(name string) bool {
-	_, ok := slices.BinarySearch(l.tags, name)
+// File is the file that a name stands for, be it listed or not.
+func (l *Listing) File(name string) (Tagged, bool) {
+	f, ok := l.byName[name]
+	return f, ok
+}
+
+// IsTag tells whether a name is a tag's: no file is listed by it.
+func (l *Listing) IsTag(name string) bool {
+	_, ok := slices.BinarySearch(l.Tags, name)
 	return ok
 }
 
@@ -48,10 +64,10 @@ const (
 )
 
 // suffixed is the file's name with as much of its hash as tells it apart.
-func (l *tagList) suffixed(f TagFile) string {
+func (l *Listing) suffixed(f Tagged) string {
 	hash := f.hash()
 	for n := shortest; n <= longest; n++ {
-		name := withSuffix(f.Name, hash[:n])
+		name := withSuffix(f.Name(), hash[:n])
 		if other, taken := l.byName[name]; !taken || other == f {
 			return name
 		}
@@ -60,7 +76,7 @@ func (l *tagList) suffixed(f TagFile) string {
 }
 
 // hash tells the file from others with its name, wherever either goes.
-func (f TagFile) hash() string {
+func (f Tagged) hash() string {
 	id := f.ID
 	if id == "" {
 		id = f.Resource + "/" + f.Path
