@@ -59,7 +59,8 @@ history that plain git reads, and carried to every peer over SSH.
 The mirror a command is for: the one at or around DIR of -C DIR, else the one
 that -c FILE configures, else the one that the PATH arguments are in, else
 $SMFS_CONFIG, else the one around the working directory. PATH arguments are
-absolute, or relative to DIR of -C, else to the working directory.`
+absolute, or relative to the working directory; where that is outside of DIR of
+-C, to DIR.`
 
 const rootExample = `  smfs mount ~/mirror                       make a mirror and mount it
   smfs peer add nas ssh://nas.lan/home/me/mirror
@@ -80,7 +81,7 @@ func newRoot(a *app) *cobra.Command {
 		},
 	}
 	flags := root.PersistentFlags()
-	flags.StringVarP(&a.dir, "directory", "C", "", "run as if started in `DIR`")
+	flags.StringVarP(&a.dir, "directory", "C", "", "the mirror at or around `DIR`")
 	flags.StringVarP(&a.config, "config", "c", "", "the mirror that `FILE` configures")
 	root.AddCommand(
 		a.initCommand(), a.mountCommand(), a.umountCommand(), a.statusCommand(),

@@ -162,7 +162,8 @@ func (a *app) mountDir(args []string) (string, error) {
 		return a.abs(args[0])
 	}
 	if a.dir != "" {
-		return a.workDir()
+		wd, err := a.getwd()
+		return a.named(wd), err
 	}
 	m, err := a.locate()
 	if err != nil {

@@ -99,6 +99,7 @@ func TestTagSortsArguments(t *testing.T) {
 		{docs, []string{"-t", "work", "a.txt"}, exitOK, []string{"docs/a.txt"}, []string{"work"}},
 		{docs, []string{"../docs/a.txt", "t"}, exitOK, []string{"docs/a.txt"}, []string{"t"}},
 		{elsewhere, []string{docs + "/a.txt", "work"}, exitOK, []string{"docs/a.txt"}, []string{"work"}},
+		{docs, []string{"-C", f.base, "a.txt", "t"}, exitOK, []string{"docs/a.txt"}, []string{"t"}},
 		{elsewhere, []string{"-C", docs, "a.txt", "work", "t"}, exitOK, []string{"docs/a.txt", "docs/work"}, []string{"t"}},
 		{elsewhere, []string{"-C", f.base, docs + "/a.txt", elsewhere + "/x.txt", "t"}, exitNotFound, nil, nil},
 		{docs, []string{"a.txt", "work"}, exitUsage, nil, nil},

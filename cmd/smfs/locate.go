@@ -34,12 +34,12 @@ func (m *mirror) configFile() string {
 // locate finds the mirror of a command; args are its PATH arguments. Nothing
 // is created.
 func (a *app) locate(args ...string) (*mirror, error) {
-	wd, err := a.workDir()
+	wd, err := a.getwd()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("find the working directory: %w", err)
 	}
 	if a.dir != "" {
-		return a.mirrorAt(wd)
+		return a.mirrorAt(a.named(wd))
 	}
 	if a.config != "" {
 		return a.mirrorOf(a.config)

@@ -22,17 +22,27 @@ func (a *app) abs(arg string) (string, error) {
 	return filepath.Join(wd, arg), err
 }
 
-// workDir is where relative arguments begin: -C DIR is as if the command had
-// been started there, as with git and make.
+// workDir is where relative arguments begin: the working directory or, where
+// that is outside of it, DIR of -C.
 func (a *app) workDir() (string, error) {
-	if filepath.IsAbs(a.dir) {
-		return filepath.Clean(a.dir), nil
-	}
 	wd, err := a.getwd()
 	if err != nil {
 		return "", fmt.Errorf("find the working directory: %w", err)
 	}
-	return filepath.Join(wd, a.dir), nil
+	if dir := a.named(wd); a.dir != "" {
+		if _, in := below(dir, wd); !in {
+			return dir, nil
+		}
+	}
+	return wd, nil
+}
+
+// named is DIR of -C, absolute.
+func (a *app) named(wd string) string {
+	if filepath.IsAbs(a.dir) {
+		return filepath.Clean(a.dir)
+	}
+	return filepath.Join(wd, a.dir)
 }
 
 // rel converts a PATH argument to a path relative to base. Links inside the
