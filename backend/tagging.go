@@ -59,6 +59,7 @@ func (r *resource) tag(ctx context.Context, paths, names []string, remove bool) 
 		}
 	}
 	e := &edits{}
+	found := map[string]bool{}
 	for _, path := range paths {
 		entry, err := findEntry(r.store, root, path)
 		if err != nil {
@@ -67,6 +68,9 @@ func (r *resource) tag(ctx context.Context, paths, names []string, remove bool) 
 		if entry == nil {
 			return WithHint(fmt.Errorf("%w: %q is not mirrored", ErrNotFound, path), "it may be ignored by the config, missing, or still open for writing")
 		}
+		for _, t := range entry.Tags.Names() {
+			found[t] = true
+		}
 		if err := r.tagEntry(e, path, *entry, names, dot, remove); err != nil {
 			return err
 		}
@@ -74,6 +78,11 @@ func (r *resource) tag(ctx context.Context, paths, names []string, remove bool) 
 	verb := "tag"
 	if remove {
 		verb = "untag"
+		for _, t := range names {
+			if !found[t] {
+				return WithHint(fmt.Errorf("%w: no file given has the tag %q", ErrNotFound, t), "nothing was changed; `smfs tags PATH` lists what a file has")
+			}
+		}
 	}
 	subject := fmt.Sprintf("%s %s: %s", verb, paths[0], strings.Join(names, ", "))
 	if len(paths) > 1 {

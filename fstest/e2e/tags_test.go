@@ -93,6 +93,7 @@ func TestTagView(t *testing.T) {
 	in(t, m, "d", "untag", "report.txt", "later")
 	lists(t, m, "@tags", "urgent", "work")
 	refused(t, m, []string{"tag", m.Path("no-such-file"), "work"}, "no-such-file")
+	refused(t, m, []string{"untag", m.Path("photo.jpg"), "wrok"}, `no file given has the tag "wrok"`)
 	refused(t, m, []string{"tag", "/etc/hostname", "work"}, "outside")
 	refused(t, m, []string{"tag", m.Path("photo.jpg"), "a/../b,c"}, "no tag")
 	if subject := m.Git("log", "--format=%s", "-1"); !strings.Contains(subject, "untag") {
