@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/store"
@@ -29,23 +28,25 @@ func (e *Engine) openBroken(conf config.Resource, cause error) broken {
 	return broken{r, cause}
 }
 
-// damaged tells damage of the store at dir, in a state directory, from other
-// failures, and what to do about it.
-func damaged(dir string, err error) error {
+// damaged tells damage of the store from other failures, and what to do about it.
+func (r *resource) damaged(err error) error {
+	if errors.Is(err, ErrDamaged) {
+		return err
+	}
 	for _, is := range []error{store.ErrDamaged, store.ErrCorrupt, store.ErrMissing, store.ErrBadRef, object.ErrInvalid, object.ErrForeign} {
 		if errors.Is(err, is) {
-			return WithHint(fmt.Errorf("%w: %w", ErrDamaged, err), wayOut(dir))
+			return WithHint(fmt.Errorf("%w: %w", ErrDamaged, err), r.wayOut())
 		}
 	}
 	return err
 }
 
 // wayOut says what to do about a store with which nothing can be committed.
-func wayOut(dir string) string {
-	state, name := filepath.Dir(filepath.Dir(dir)), strings.TrimSuffix(filepath.Base(dir), ".git")
+func (r *resource) wayOut() string {
+	store, index := filepath.Join(r.state, "store", r.name+".git"), filepath.Join(r.state, "index", r.name)
 	return fmt.Sprintf("the files are whole at their paths, but none of %s is committed until its store is mended; "+
 		"`git --git-dir=%s fsck` lists what is damaged, a copy of the store mends it; or begin a new history: "+
-		"umount, move %s and %s away, mount", name, dir, dir, filepath.Join(state, "index", name))
+		"umount, move %s and %s away, mount", r.name, store, store, index)
 }
 
 // unusable is the error of a resource that failed to open, nil where there is

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 
+	"gopkg.in/ini.v1"
+
 	"github.com/silvermirror/smfs/backend/peer"
 )
 
@@ -113,7 +115,8 @@ func (s *sessions) agree(ctx context.Context, l *link, unite bool) error {
 	}
 	if some {
 		for _, err := range errs {
-			s.fault(l.node, err)
+			s.log.Warn("a resource is not shared", "peer", l.name, "error", err)
+			l.unshared = append(l.unshared, errorText(err))
 		}
 		return nil
 	}
@@ -193,8 +196,14 @@ func (e *Engine) AddPeer(ctx context.Context, spec PeerSpec) (*PeerAdded, error)
 	out := &PeerAdded{}
 	l, err := s.connectTo(ctx, p, spec.Join)
 	switch {
+	case ctx.Err() != nil: // whoever asked does not want it any more
+		if l != nil {
+			l.session.Close()
+		}
+		return nil, ctx.Err()
 	case err == nil:
 		out.Reachable = true
+		out.Warning = strings.Join(l.unshared, "; ")
 		for r := range l.shared() {
 			out.Resources = append(out.Resources, r.name)
 		}
@@ -213,14 +222,13 @@ func (e *Engine) AddPeer(ctx context.Context, spec PeerSpec) (*PeerAdded, error)
 }
 
 func checkPeer(spec PeerSpec) error {
-	if spec.Name == "" || spec.Name == "DEFAULT" || len(spec.Name) > 64 {
-		return fmt.Errorf("%w: peer name %q", ErrInvalid, spec.Name)
-	}
+	bad := spec.Name == "" || spec.Name == ini.DefaultSection || len(spec.Name) > 64
 	for i, c := range spec.Name {
 		letter := unicode.IsLetter(c) || unicode.IsDigit(c)
-		if !letter && (i == 0 || !strings.ContainsRune("._-", c)) {
-			return fmt.Errorf("%w: peer name %q: letters and digits make one, with . _ and - among them", ErrInvalid, spec.Name)
-		}
+		bad = bad || !letter && (i == 0 || !strings.ContainsRune("._-", c))
+	}
+	if bad {
+		return fmt.Errorf("%w: peer name %q: up to 64 letters and digits make one, with . _ and - among them", ErrInvalid, spec.Name)
 	}
 	if _, err := peer.ParseURL(spec.URL); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
@@ -271,6 +279,14 @@ func (e *Engine) RemovePeer(_ context.Context, name string) error {
 	delete(s.peers, name)
 	if p.cancel != nil {
 		p.cancel()
+	}
+	for _, l := range s.links[p.node] { // also one that has come in
+		l.session.Abort(errors.New("the peer was removed here"))
+	}
+	for x := range s.refusals {
+		if x.node == p.node {
+			delete(s.refusals, x)
+		}
 	}
 	return nil
 }

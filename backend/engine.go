@@ -53,8 +53,10 @@ type Engine struct {
 
 	generation atomic.Uint64
 
-	cancel context.CancelFunc
-	group  *errgroup.Group
+	workers     *errgroup.Group // nil before Start
+	endWorkers  context.CancelFunc
+	exchange    *errgroup.Group // the sessions, which outlive the workers
+	endSessions context.CancelFunc
 }
 
 // mountState is what a mount tells about itself, for status.
@@ -170,14 +172,15 @@ func (e *Engine) SetMounted(passthrough bool, n tree.Notifier, drain func()) {
 
 // Start begins to commit and to mirror.
 func (e *Engine) Start() {
-	ctx, cancel := context.WithCancel(context.Background())
-	e.cancel = cancel
-	e.group = &errgroup.Group{}
+	work, endWorkers := context.WithCancel(context.Background())
+	exchange, endSessions := context.WithCancel(context.Background())
+	e.workers, e.endWorkers = &errgroup.Group{}, endWorkers
+	e.exchange, e.endSessions = &errgroup.Group{}, endSessions
 	for _, r := range e.resources {
-		e.group.Go(func() error { return r.run(ctx) })
+		e.workers.Go(func() error { return r.run(work) })
 	}
-	e.group.Go(func() error { return e.sessions.run(ctx) })
-	e.group.Go(func() error { return e.repaired(ctx) })
+	e.workers.Go(func() error { return e.repaired(work) })
+	e.exchange.Go(func() error { return e.sessions.run(exchange) })
 }
 
 // Close commits what is journaled (until ctx ends), then stops everything and
@@ -185,20 +188,26 @@ func (e *Engine) Start() {
 // for the next engine.
 func (e *Engine) Close(ctx context.Context) error {
 	var errs []error
-	if e.cancel != nil {
+	if e.workers != nil {
 		errs = append(errs, e.commitEverything(ctx))
-		e.cancel()
-		errs = append(errs, e.group.Wait())
+		e.endWorkers()
+		errs = append(errs, e.workers.Wait())
+		e.endSessions() // now that no worker has anything sent
+		errs = append(errs, e.exchange.Wait())
 	}
 	return errors.Join(append(errs, e.closeResources())...)
 }
 
+// commitEverything commits what each resource can: one that fails keeps no other
+// from it.
 func (e *Engine) commitEverything(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	for _, r := range e.resources {
-		g.Go(func() error { return r.do(ctx, func() error { return r.commitAll(ctx) }) })
+	var running sync.WaitGroup
+	errs := make([]error, len(e.resources))
+	for i, r := range e.resources {
+		running.Go(func() { errs[i] = r.do(ctx, func() error { return r.commitAll(ctx) }) })
 	}
-	return g.Wait()
+	running.Wait()
+	return errors.Join(errs...)
 }
 
 func (e *Engine) closeResources() error {
@@ -271,19 +280,17 @@ func (e *Engine) Status(context.Context) (*Status, error) {
 	e.mounted.mu.Unlock()
 	for _, r := range e.resources {
 		s.LastStart.Scanned += int(max(r.scannedAtStart.Load(), 0))
-		rs, err := r.status()
-		if err != nil {
-			return nil, err
-		}
-		s.Resources = append(s.Resources, rs)
+		s.Resources = append(s.Resources, r.status())
 	}
 	for _, b := range e.broken {
 		s.Resources = append(s.Resources, b.status())
 	}
 	s.Peers = e.sessions.status()
 	var err error
-	s.Outside, err = e.outside()
-	return s, err
+	if s.Outside, err = e.outside(); err != nil {
+		e.log.Warn("status lacks something", "error", err)
+	}
+	return s, nil
 }
 
 // Conflicts lists what merges have put aside, and the names they chose of two.

@@ -15,7 +15,7 @@ import (
 // names. It runs before all else looks at the directory: a file that was moved
 // out of the way would be taken for deleted.
 func (r *resource) recoverLeftovers(ctx context.Context) error {
-	if !r.wantScan && !r.behind {
+	if (r.clean || !r.wantScan) && !r.behind {
 		return nil // no apply was under way
 	}
 	paths, err := r.tree.RemoveTemps(ctx)

@@ -23,6 +23,8 @@ type link struct {
 	session *peer.Session
 	serving chan struct{} // closed once the link takes part: what is shared is settled
 
+	unshared []string // why resources that both have are not, where we dialed
+
 	mu     sync.Mutex // guards what follows; innermost
 	theirs map[*resource]string
 	latest map[*resource]peer.Announce // what the node last announced

@@ -35,6 +35,9 @@ func (e *Engine) Log(ctx context.Context, o LogOptions, fn func(Version) error) 
 			break
 		}
 	}
+	if o.Path == "" && len(e.broken) > 0 && n != o.Limit {
+		return e.broken[0].err // all but its history is told
+	}
 	if path != "" && n == 0 {
 		return fmt.Errorf("%w: %q has no history; it was never committed", ErrNotFound, o.Path)
 	}

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +140,8 @@ func (s *sessions) stuck(list []awaited, start time.Time) error {
 		}
 		i := slices.IndexFunc(list, func(a awaited) bool { return a.node == x.node })
 		if i >= 0 && time.Since(since) > s.e.o.Config.Main.Timeout {
-			return WithHint(fmt.Errorf("%w: %s: %w", ErrRefused, list[i].name, n.err), "`smfs status` on both sides shows what each has; their smfs.log tells more")
+			return WithHint(fmt.Errorf("%w: %s: %w", ErrRefused, list[i].name, n.err),
+				cmp.Or(Hint(n.err), "`smfs status` on both sides shows what each has; their smfs.log tells more"))
 		}
 	}
 	return nil

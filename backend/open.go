@@ -28,8 +28,7 @@ func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
 	r = e.newResource(conf)
 	defer func() {
 		if err != nil {
-			dir := filepath.Join(e.o.Config.Base, node.StateDir, "store", conf.Name+".git")
-			err = fmt.Errorf("open resource %s: %w", conf.Name, errors.Join(damaged(dir, err), r.close()))
+			err = fmt.Errorf("open resource %s: %w", conf.Name, errors.Join(r.damaged(err), r.close()))
 		}
 	}()
 	indexFile := filepath.Join(e.o.State, "index", conf.Name)
@@ -52,9 +51,10 @@ func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
 // newResource is a resource of which nothing is open.
 func (e *Engine) newResource(conf config.Resource) *resource {
 	r := &resource{
-		name: conf.Name, conf: conf, journal: e.o.Journal, ignore: config.NewIgnore(conf.Ignore, conf.VCS),
+		name: conf.Name, conf: conf, state: filepath.Join(e.o.Config.Base, node.StateDir), journal: e.o.Journal, ignore: config.NewIgnore(conf.Ignore, conf.VCS),
 		random: random, now: time.Now, log: e.log, nodeName: e.o.Node.Name, generation: &e.generation, key: e.o.Node.Signer,
 		journaled: e.o.Mounted && !conf.External, looks: looks{},
+		clean:    e.o.Clean,
 		wantScan: !e.o.Trusted || !e.o.Mounted || conf.External || e.o.Journal.Recovery().Damaged,
 		calls:    make(chan func()), retry: make(chan struct{}, 1), ready: make(chan struct{}),
 		local: &pathSet{}, nodes: map[string]*link{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),

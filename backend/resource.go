@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,6 +28,7 @@ import (
 type resource struct {
 	name    string
 	conf    config.Resource
+	state   string   // where the state directory is, for messages
 	skipped []string // paths of resources nested in this one
 	tree    *tree.Tree
 	store   *store.Store
@@ -52,6 +52,7 @@ type resource struct {
 	generation *atomic.Uint64       // of the engine: counts what views may show anew
 	journaled  bool                 // every change comes through a mount: no scan is needed
 	unwatch    func()               // ends the watch of what does not; startScan's
+	clean      bool                 // the engine before ended as it should
 	wantScan   bool
 	scanning   bool
 	behind     bool // the disk is not at the head
@@ -100,10 +101,7 @@ func (r *resource) do(ctx context.Context, f func() error) error {
 	}
 	select {
 	case err := <-done:
-		if !errors.Is(err, ErrDamaged) && (errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrMissing)) {
-			return WithHint(fmt.Errorf("%w: %w", ErrDamaged, err), "the files on disk are whole; git --git-dir on the store and its fsck tell more")
-		}
-		return err
+		return r.damaged(err)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -229,7 +230,7 @@ func (s *sessions) join(l *link) {
 	s.links[l.node] = append(s.links[l.node], l)
 	for _, p := range s.peers {
 		if p.node == l.node {
-			p.state, p.problem = stateConnected, ""
+			p.state, p.problem = stateConnected, strings.Join(l.unshared, "; ")
 		}
 	}
 }
@@ -405,7 +406,7 @@ func (s *sessions) mended(node string, r *resource) {
 	}
 	delete(s.refusals, x)
 	for _, p := range s.peers {
-		if p.node == node && p.problem == n.err.Error() {
+		if p.node == node && p.problem == errorText(n.err) {
 			p.problem = ""
 		}
 	}
@@ -416,7 +417,7 @@ func (s *sessions) mended(node string, r *resource) {
 func (s *sessions) refusedBy(node string) string {
 	for x, n := range s.refusals {
 		if x.node == node {
-			return n.err.Error()
+			return errorText(n.err)
 		}
 	}
 	return ""
@@ -428,7 +429,7 @@ func (s *sessions) fault(node string, err error) {
 	defer s.mu.Unlock()
 	for _, p := range s.peers {
 		if p.node == node {
-			p.problem = err.Error()
+			p.problem = errorText(err)
 		}
 	}
 }

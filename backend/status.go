@@ -8,7 +8,7 @@ import (
 )
 
 // status describes the resource as it is now.
-func (r *resource) status() (ResourceStatus, error) {
+func (r *resource) status() ResourceStatus {
 	head, _ := r.headNow()
 	s := ResourceStatus{
 		Name: r.name, ID: r.store.Meta().ResourceIDs[0],
@@ -28,6 +28,9 @@ func (r *resource) status() (ResourceStatus, error) {
 	}
 	sort.Slice(s.Waiting, func(i, j int) bool { return s.Waiting[i].Path < s.Waiting[j].Path })
 	var problems []string
+	if err != nil {
+		problems = append(problems, errorText(err))
+	}
 	for _, text := range []string{r.question, r.unwatched} {
 		if text != "" {
 			problems = append(problems, text)
@@ -38,7 +41,7 @@ func (r *resource) status() (ResourceStatus, error) {
 		problems = append(problems[:3], "and more; see the log")
 	}
 	s.Problem = strings.Join(problems, "; ")
-	return s, err
+	return s
 }
 
 func (p *pathSet) list() []string {

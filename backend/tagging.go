@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -223,8 +224,11 @@ func (e *Engine) throughTags(path string) (string, error) {
 	for i := len(names) - 1; i > 0; i-- { // names of tags hold slashes
 		query := strings.Join(names[:i], "/")
 		files, err := e.TaggedFiles(query)
-		if err != nil {
+		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrInvalid) {
 			continue
+		}
+		if err != nil {
+			return "", err
 		}
 		f, ok := tags.NewListing(e.TagNames(query), files).File(names[i])
 		if r := e.resource(f.Resource); ok && r != nil {

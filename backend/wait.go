@@ -112,6 +112,7 @@ func (e *Engine) Sync(ctx context.Context, o SyncOptions) (*SyncReport, error) {
 		}
 	}
 	out := &SyncReport{}
+	var errs []error
 	for _, r := range list {
 		before, _ := r.headNow()
 		if err := r.do(ctx, func() error {
@@ -120,20 +121,16 @@ func (e *Engine) Sync(ctx context.Context, o SyncOptions) (*SyncReport, error) {
 			defer func() { r.acceptDeletes = false }()
 			return r.rescan(ctx)
 		}); err != nil {
-			return nil, err
+			errs = append(errs, err) // the others go on
 		}
 		if after, _ := r.headNow(); after != before {
 			out.Committed++
 		}
 	}
-	err := e.sessions.syncNow(ctx, list, o.Hosts)
+	err := errors.Join(append(errs, e.sessions.syncNow(ctx, list, o.Hosts))...)
 	out.Peers = e.sessions.status()
 	for _, r := range list {
-		rs, serr := r.status()
-		if serr != nil {
-			return out, errors.Join(err, serr)
-		}
-		out.Resources = append(out.Resources, rs)
+		out.Resources = append(out.Resources, r.status())
 	}
 	if len(o.Resources) == 0 && len(e.broken) > 0 {
 		err = errors.Join(err, e.broken[0].err)

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/silvermirror/smfs/backend/index"
-	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/journal"
 )
 
@@ -282,5 +280,5 @@ func (r *resource) commit(ctx context.Context, all, due []journal.Mark) error {
 				"free space on the filesystem that holds the mirror; what was changed is journaled, and committed as soon as there is room")
 		}
 	}
-	return damaged(filepath.Join(node.StateDir, "store", r.name+".git"), err)
+	return r.damaged(err)
 }

@@ -136,12 +136,25 @@ func (h *fileHandle) Allocate(ctx context.Context, off, size uint64, mode uint32
 // changeData announces a change of data that does not come by write(2), in a
 // file that is open for writing.
 func (h *fileHandle) changeData(ctx context.Context, act func() error) error {
+	op, err := h.announce(ctx, journal.KindWrite)
+	if err != nil {
+		return err
+	}
+	err = act()
+	end(op, err)
+	return err
+}
+
+// announce journals what is about to happen to the file, if it has a name. No
+// directory's rename ends between the look for its path and the record.
+func (h *fileHandle) announce(ctx context.Context, kind journal.Kind) (*journal.Op, error) {
+	h.n.m.names.RLock()
+	defer h.n.m.names.RUnlock()
 	z, path, ok := h.n.where()
 	if !ok {
-		return act()
+		return nil, nil
 	}
-	r := journal.Record{Kind: journal.KindWrite, Path: path, Key: h.n.key, Linked: linked(h.fd)}
-	return h.n.m.journaled(ctx, z, r, act)
+	return h.n.m.begin(ctx, z, journal.Record{Kind: kind, Path: path, Key: h.n.key, Linked: linked(h.fd)})
 }
 
 // where is the zone of the inode, and its path from there.
@@ -184,11 +197,9 @@ func (h *fileHandle) Release(ctx context.Context) syscall.Errno {
 func (h *fileHandle) close() {
 	h.n.forgetHandle(h)
 	var op *journal.Op
-	if z, path, ok := h.n.where(); ok && h.writable {
+	if h.writable {
 		var err error
-		r := journal.Record{Kind: journal.KindClose, Path: path, Key: h.n.key, Linked: linked(h.fd)}
-		op, err = h.n.m.begin(h.opener, z, r)
-		if err != nil {
+		if op, err = h.announce(h.opener, journal.KindClose); err != nil {
 			h.n.m.log.Error("close goes on without its record", slog.Any("error", err))
 		}
 	}

@@ -60,7 +60,7 @@ The mirror a command is for: the one at or around DIR of -C DIR, else the one
 that -c FILE configures, else the one that the PATH arguments are in, else
 $SMFS_CONFIG, else the one around the working directory. PATH arguments are
 absolute, or relative to the working directory; where that is outside of DIR of
--C, to DIR.`
+-C, they are relative to DIR.`
 
 const rootExample = `  smfs mount ~/mirror                       make a mirror and mount it
   smfs peer add nas ssh://nas.lan/home/me/mirror

@@ -158,12 +158,12 @@ func resolve(dir string) string {
 // mountDir is the directory to mount: the argument, or the mirror that the
 // global flags or the working directory lead to.
 func (a *app) mountDir(args []string) (string, error) {
+	named := a.dir
 	if len(args) > 0 {
-		return a.abs(args[0])
+		named = args[0]
 	}
-	if a.dir != "" {
-		wd, err := a.getwd()
-		return a.named(wd), err
+	if named != "" {
+		return a.abs(named)
 	}
 	m, err := a.locate()
 	if err != nil {

@@ -74,7 +74,8 @@ func (a *app) peerRemoveCommand() *cobra.Command {
 		Use:     "remove NAME",
 		Aliases: []string{"rm"},
 		Short:   "Stop sharing with a peer",
-		Long:    `Stop sharing with the peer NAME. No file is removed, here or there.`,
+		Long: `Stop sharing with the peer NAME. No file is removed, here or there. The other
+machine may still connect to this one: remove this one there as well.`,
 		Example: `  smfs peer remove nas`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -28,11 +28,7 @@ mirror at DIR may be mounted or not.`,
 				return usagef("serve needs --stdio")
 			}
 			if len(args) > 0 {
-				dir, err := a.abs(args[0])
-				if err != nil {
-					return err
-				}
-				a.dir = dir
+				a.dir = args[0]
 			}
 			return a.withEngine(cmd.Context(), nil, func(_ *mirror, c *control.Client) error {
 				return a.serveStdio(cmd.Context(), c)

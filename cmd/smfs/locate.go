@@ -34,12 +34,8 @@ func (m *mirror) configFile() string {
 // locate finds the mirror of a command; args are its PATH arguments. Nothing
 // is created.
 func (a *app) locate(args ...string) (*mirror, error) {
-	wd, err := a.getwd()
-	if err != nil {
-		return nil, fmt.Errorf("find the working directory: %w", err)
-	}
 	if a.dir != "" {
-		return a.mirrorAt(a.named(wd))
+		return a.mirrorAt(a.dir)
 	}
 	if a.config != "" {
 		return a.mirrorOf(a.config)
@@ -55,6 +51,10 @@ func (a *app) locate(args ...string) (*mirror, error) {
 		if !errors.Is(err, errNoMirror) {
 			return nil, err
 		}
+	}
+	wd, err := a.abs(".")
+	if err != nil {
+		return nil, err
 	}
 	file, err := config.Find("", "", wd, a.env)
 	if errors.Is(err, config.ErrNotFound) {

@@ -18,31 +18,35 @@ func (a *app) abs(arg string) (string, error) {
 	if filepath.IsAbs(arg) {
 		return filepath.Clean(arg), nil
 	}
-	wd, err := a.workDir()
-	return filepath.Join(wd, arg), err
-}
-
-// workDir is where relative arguments begin: the working directory or, where
-// that is outside of it, DIR of -C.
-func (a *app) workDir() (string, error) {
 	wd, err := a.getwd()
 	if err != nil {
 		return "", fmt.Errorf("find the working directory: %w", err)
 	}
-	if dir := a.named(wd); a.dir != "" {
-		if _, in := below(dir, wd); !in {
-			return dir, nil
-		}
-	}
-	return wd, nil
+	return filepath.Join(wd, arg), nil
 }
 
-// named is DIR of -C, absolute.
-func (a *app) named(wd string) string {
-	if filepath.IsAbs(a.dir) {
-		return filepath.Clean(a.dir)
+// absPath is abs for a PATH argument: where the working directory is outside of
+// DIR of -C, it is relative to DIR.
+func (a *app) absPath(arg string) (string, error) {
+	path, err := a.abs(arg)
+	if err != nil || a.dir == "" || filepath.IsAbs(arg) {
+		return path, err
 	}
-	return filepath.Join(wd, a.dir)
+	dir, err := a.abs(a.dir)
+	if err != nil {
+		return "", err
+	}
+	wd, err := a.abs(".")
+	if err != nil {
+		return "", err
+	}
+	if _, in := below(dir, wd); in {
+		return path, nil
+	}
+	if _, in := belowSame(dir, wd); in {
+		return path, nil
+	}
+	return filepath.Join(dir, arg), nil
 }
 
 // rel converts a PATH argument to a path relative to base. Links inside the
@@ -52,7 +56,7 @@ func (a *app) rel(base, arg string) (string, error) {
 	if arg == "" {
 		return "", usagef("an empty PATH")
 	}
-	path, err := a.abs(arg)
+	path, err := a.absPath(arg)
 	if err != nil {
 		return "", err
 	}
@@ -110,7 +114,7 @@ func belowSame(base, path string) (string, bool) {
 
 // exists reports whether something, be it a dangling link, is at arg.
 func (a *app) exists(arg string) bool {
-	path, err := a.abs(arg)
+	path, err := a.absPath(arg)
 	if err != nil {
 		return false
 	}
