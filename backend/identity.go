@@ -3,6 +3,7 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"sort"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
@@ -40,7 +41,7 @@ type origin struct {
 //     that file: it was edited there;
 //   - else the file is new. Directories follow their inodes alone.
 func (c *committer) identify(s *seen, kind object.Kind, cur index.Node, had bool) (origin, error) {
-	if had && cur.Kind == kind && sameKey(cur, s.info) {
+	if had && cur.Kind == kind && sameKey(cur, s.info) && c.isOne(cur, s.info.Key) {
 		return origin{id: cur.ID, node: &cur}, nil
 	}
 	known, from, linked, err := c.known(s, kind)
@@ -90,6 +91,40 @@ func (c *committer) wentThrough(s *seen, kind object.Kind) (*index.Node, *index.
 		}
 	}
 	return nil, nil
+}
+
+// isOne tells whether a name, whose inode the index does not know if it was made
+// anew, is one of the file that it was: of a hard link's names those are that
+// share an inode. Where they share none any more the most have it, or the first.
+func (c *committer) isOne(cur index.Node, key journal.FileKey) bool {
+	slots := c.tx.Slots(cur.ID)
+	if cur.Key != (journal.FileKey{}) || cur.Kind == object.Dir || len(slots) == 1 {
+		return true
+	}
+	names := map[journal.FileKey]int{}
+	var most journal.FileKey
+	sort.Slice(slots, func(i, j int) bool { return slots[i].Name < slots[j].Name })
+	for _, slot := range slots {
+		n, ok := c.tx.Get(slot.Parent, slot.Name)
+		if !ok {
+			continue
+		}
+		if n.Key != (journal.FileKey{}) {
+			return n.Key == key // settled before
+		}
+		path, err := c.tx.Path(slot)
+		if err != nil {
+			continue
+		}
+		info, err := c.r.tree.Stat(path)
+		if err != nil {
+			continue
+		}
+		if names[info.Key]++; names[info.Key] > names[most] {
+			most = info.Key
+		}
+	}
+	return most == key
 }
 
 // replace gives the identity of cur to the file that took its name. content is
