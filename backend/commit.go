@@ -201,6 +201,9 @@ func (c *committer) present(s *seen) error {
 	if had && cur.ID != from.id && c.moving && !c.here[cur.Key] {
 		return c.postpone(s, errChanging)
 	}
+	if had && cur.ID != from.id && c.r.holdsBack(s.path) {
+		return c.postpone(s, errHeldBack)
+	}
 	node, err := c.read(s, kind, from)
 	if err != nil {
 		return c.postpone(s, err)

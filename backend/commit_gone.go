@@ -28,6 +28,9 @@ func (c *committer) vacate(s *seen) error {
 	if c.moving && !c.here[n.Key] {
 		return c.postpone(s, errChanging)
 	}
+	if c.r.holdsBack(s.path) {
+		return c.postpone(s, errHeldBack)
+	}
 	c.what.deleted(s.path, s.actor)
 	return c.displace(n)
 }

@@ -27,7 +27,7 @@ func (c *committer) stays(s *seen) {
 // postpone leaves a name dirty when it cannot be read for now.
 func (c *committer) postpone(s *seen, err error) error {
 	switch {
-	case errors.Is(err, errOpen), errors.Is(err, errChanging), errors.Is(err, tree.ErrNotRegular), errors.Is(err, tree.ErrNotDirectory), isAbsent(err):
+	case errors.Is(err, errOpen), errors.Is(err, errChanging), errors.Is(err, errHeldBack), errors.Is(err, tree.ErrNotRegular), errors.Is(err, tree.ErrNotDirectory), isAbsent(err):
 	case isLocal(err):
 		c.r.report(s.path, err)
 	default:

@@ -39,7 +39,8 @@ type origin struct {
 //     conditions;
 //   - a new inode at the name that a file had moved to, which is gone since, is
 //     that file: it was edited there;
-//   - else the file is new. Directories follow their inodes alone.
+//   - else the file is new. A directory that the index knows by its inode is that
+//     one wherever it is; a new one takes the place of one that is gone.
 func (c *committer) identify(s *seen, kind object.Kind, cur index.Node, had bool) (origin, error) {
 	if had && cur.Kind == kind && sameKey(cur, s.info) && c.isOne(cur, s.info.Key) {
 		return origin{id: cur.ID, node: &cur}, nil
@@ -62,6 +63,11 @@ func (c *committer) identify(s *seen, kind object.Kind, cur index.Node, had bool
 		return origin{id: known.ID, from: from, node: known}, nil
 	case replaces:
 		return c.replace(cur, nil)
+	case had && cur.Kind == kind && !c.here[cur.Key]:
+		if c.moving {
+			return origin{}, errChanging
+		}
+		return origin{id: cur.ID, node: &cur}, nil // of a directory
 	}
 	if gone, from := c.wentThrough(s, kind); gone != nil {
 		if len(c.tx.Slots(gone.ID)) > 1 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/fs/tree"
@@ -114,13 +115,20 @@ func (r *resource) bringBack(ctx context.Context, path string) (files int, err e
 		}
 		r.needScan("to see the directory anew", nil)
 	}
-	var left []string
+	var left, inTheWay []string
 	err = r.index.Update(func(tx *index.Tx) error {
-		left = nil
+		left, inTheWay = nil, nil
 		before := tx.Count()
 		for _, p := range r.missing {
 			n, known := tx.Lookup(p)
-			if _, err := r.tree.Stat(p); !known || !isAbsent(err) {
+			if !known {
+				continue
+			}
+			if info, err := r.tree.Stat(p); !isAbsent(err) {
+				if kind, _ := kindOf(info); err != nil || !isNode(&n, kind, info) {
+					left = append(left, p)
+					inTheWay = append(inTheWay, p)
+				}
 				continue
 			}
 			if !within(p, path) && !within(path, p) {
@@ -142,12 +150,25 @@ func (r *resource) bringBack(ctx context.Context, path string) (files int, err e
 		return 0, err
 	}
 	r.missing = left
-	if err := r.applyIfBehind(ctx); err != nil || len(left) > 0 {
+	err = r.applyIfBehind(ctx)
+	for _, p := range inTheWay {
+		if within(p, path) || within(path, p) {
+			err = errors.Join(err, WithHint(fmt.Errorf("%w: something else is at %s now", ErrRefused, r.mirrorPath(p)), "move it away, and restore again"))
+		}
+	}
+	if err != nil || len(left) > 0 {
 		return files, err
 	}
 	r.ask("")
 	return files, r.index.Update(func(tx *index.Tx) error { return tx.SetHeld(false) })
 }
+
+// errHeldBack means that a name holds something else than the directory of which
+// nobody has said whether it is meant to be gone.
+var errHeldBack = errors.New("what was there is missing, which is held back")
+
+// holdsBack tells whether what the index has at a path is missing and held back.
+func (r *resource) holdsBack(path string) bool { return slices.Contains(r.missing, path) }
 
 // isMissing tells whether a path, or a directory above it, is missing and held
 // back.

@@ -21,6 +21,9 @@ func (e *Engine) Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*R
 	var missing bool
 	if err := r.do(ctx, func() error {
 		err := r.refresh(ctx)
+		if err == nil && len(r.missing) > 0 { // as it is now
+			err = r.rescan(ctx)
+		}
 		if missing = r.isMissing(path); err == nil && w == nil {
 			back, err = r.bringBack(ctx, path)
 		}

@@ -34,7 +34,10 @@ func (r *resource) scan(ctx context.Context) (*scanResult, error) {
 	s := &scanner{r: r, ctx: ctx}
 	err := r.index.View(func(tx *index.Tx) error {
 		s.tx = tx
-		return s.dir("", object.FileID{})
+		if err := s.dir("", object.FileID{}); err != nil {
+			return err
+		}
+		return s.finishReplaced()
 	})
 	if err != nil {
 		return nil, err
@@ -53,6 +56,17 @@ type scanner struct {
 	r   *resource
 	ctx context.Context
 	tx  *index.Tx
+
+	met      map[journal.FileKey]bool // known directories, wherever they are
+	replaced []replacedDir
+}
+
+// replacedDir is a name at which something else is than the directory that the
+// index has there.
+type replacedDir struct {
+	path string
+	was  index.Node
+	is   tree.Info
 }
 
 // dir compares one directory that the index knows as id.
@@ -98,14 +112,60 @@ func (s *scanner) entry(path string, n *index.Node) error {
 		return err
 	}
 	if isNode(n, object.Dir, info) {
+		s.meet(info)
 		return s.dir(path, n.ID)
 	}
-	for _, slot := range s.tx.ByKey(info.Key) {
-		if moved, ok := s.tx.Get(slot.Parent, slot.Name); ok && moved.Kind == object.Dir {
-			return s.dir(path, moved.ID)
-		}
+	if moved := s.known(info); moved != nil {
+		s.meet(info)
+		return s.dir(path, moved.ID)
 	}
 	return s.newDir(path)
+}
+
+func (s *scanner) meet(info tree.Info) {
+	if s.met == nil {
+		s.met = map[journal.FileKey]bool{}
+	}
+	s.met[info.Key] = true
+}
+
+// known is the directory that the index knows by its inode; nil: none.
+func (s *scanner) known(info tree.Info) *index.Node {
+	for _, slot := range s.tx.ByKey(info.Key) {
+		if n, ok := s.tx.Get(slot.Parent, slot.Name); ok && n.Kind == object.Dir {
+			return &n
+		}
+	}
+	return nil
+}
+
+// finishReplaced looks, once all is seen, at the directories that are not where
+// they were: one that is nowhere takes all that was in it along, unless a new
+// directory has its name, which takes its place.
+func (s *scanner) finishReplaced() error {
+	var gone []replacedDir
+	for i := 0; i < len(s.replaced); i++ { // it may grow
+		d := s.replaced[i]
+		if s.met[d.was.Key] {
+			continue
+		}
+		if !isDir(d.is) || s.known(d.is) != nil {
+			gone = append(gone, d)
+			continue
+		}
+		if err := s.dir(d.path, d.was.ID); err != nil {
+			return err
+		}
+	}
+	for _, d := range gone {
+		if s.met[d.was.Key] {
+			continue
+		}
+		if err := s.gone(d.path, d.was); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // newDir looks for directories that were moved into one which the index does not
@@ -150,6 +210,9 @@ func (s *scanner) name(path string, n *index.Node) (info tree.Info, dir bool, er
 	}
 	s.looked++
 	kind, mirrored := kindOf(info)
+	if n != nil && n.Kind == object.Dir && !isNode(n, kind, info) {
+		s.replaced = append(s.replaced, replacedDir{path, *n, info})
+	}
 	if !mirrored {
 		s.r.local.add(path)
 		if n != nil {

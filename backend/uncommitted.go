@@ -51,6 +51,9 @@ func (r *resource) uncommitted(m journal.Mark) uncommitted {
 		}
 	}
 	cause := "it changes"
+	if r.holdsBack(m.Path) {
+		return uncommitted{r.mirrorPath(m.Path), errHeldBack.Error(), true}
+	}
 	if r.looks[m.Path] != nil || m.Busy {
 		cause = "it is open for writing"
 	}

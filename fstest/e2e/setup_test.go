@@ -353,6 +353,59 @@ func TestRestoreMissing(t *testing.T) {
 	check(t, sameAsHead(m, nil))
 }
 
+// TestReplacedDirectoryIsHeldBack: a directory that is gone takes what was in it
+// along also where something else has its name; while that is held back, nothing
+// that gets the name lets it go.
+func TestReplacedDirectoryIsHeldBack(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	check(t, os.Mkdir(m.Path("kept"), 0o755))
+	write(t, m.Path("kept/f"), "text")
+	manyFiles(t, m, 1000)
+	replace := map[string]func() error{
+		"mkdir": func() error { return os.Mkdir(m.Path("many"), 0o755) },
+		"partial copy": func() error {
+			return errors.Join(os.Mkdir(m.Path("many"), 0o755), os.WriteFile(m.Path("many/7"), []byte("file 7"), 0o644))
+		},
+		"file":      func() error { return os.WriteFile(m.Path("many"), []byte("in its place"), 0o644) },
+		"symlink":   func() error { return os.Symlink("kept", m.Path("many")) },
+		"directory": func() error { return os.Rename(m.Path("kept"), m.Path("many")) },
+	}
+	for name, do := range replace {
+		for _, mounted := range []bool{false, true} {
+			check(t, os.Rename(m.Path("many"), m.Dir+".many"))
+			if mounted {
+				m.Mount()
+				m.Run("wait", "--committed")
+				check(t, do())
+			} else {
+				check(t, do())
+				m.Mount()
+			}
+			_, _ = m.Try("wait", "--committed", "--timeout", "5s") // it may say what is held back
+			if n := strings.Count(m.Git("ls-tree", "-r", "--name-only", "main"), "many/"); n < 1000 {
+				t.Errorf("%s, mounted %v: many has %d files in the head", name, mounted, n)
+			}
+			_, _ = m.Try("umount", m.Dir)
+			if s, err := os.Lstat(m.Path("many")); name == "directory" && err == nil && s.IsDir() {
+				check(t, os.Rename(m.Path("many"), m.Path("kept")))
+			}
+			check(t, os.RemoveAll(m.Path("many")))
+			check(t, os.Rename(m.Dir+".many", m.Path("many")))
+			m.Mount()
+			m.Run("wait", "--committed")
+			if s := m.Status().Resources[0]; s.Problem != "" {
+				t.Errorf("%s, mounted %v: problem %s", name, mounted, s.Problem)
+			}
+			check(t, sameAsHead(m, nil))
+			m.Umount()
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
 // TestReplacedRootDeletesNothing: an empty directory in the place of the
 // mirror's, with a copy of its state, is not a mirror whose files were deleted.
 func TestReplacedRootDeletesNothing(t *testing.T) {
