@@ -9,6 +9,7 @@ import (
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
 )
 
 // asideSlot is where an apply moves what is in the way, in the root. Scans and
@@ -149,14 +150,34 @@ func (a *applier) rename(n index.Node, path string, slot index.Slot) error {
 // renamed records that a file was renamed to slot.
 func (a *applier) renamed(n index.Node, slot index.Slot, info tree.Info) error {
 	a.renames = true
+	from, ok := a.pathOf(n.Slot())
 	if err := a.moveNode(n.Slot(), slot); err != nil {
 		return err
+	}
+	if to, known := a.pathOf(slot); ok && known {
+		if err := a.r.carryMarks(from, to); err != nil {
+			return err
+		}
 	}
 	n.Parent, n.Name, n.Ctime = slot.Parent, slot.Name, info.Ctime
 	if err := a.put(n); err != nil {
 		return err
 	}
 	return a.restatAll(n)
+}
+
+// carryMarks gives the marks of a name, and of all below it, to the name that it
+// got from an apply: who announced a change by the old one did so before.
+func (r *resource) carryMarks(from, to string) error {
+	if !r.journal.Marked(r.name, from) {
+		return nil
+	}
+	op, err := r.journal.Begin(journal.Record{Kind: journal.KindRename, Resource: r.name, Path: from, To: to})
+	if err != nil {
+		return fmt.Errorf("carry what is not committed over to %s: %w", to, err)
+	}
+	op.End(nil)
+	return nil
 }
 
 // moveNode records that a node has another name now.

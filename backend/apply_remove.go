@@ -31,6 +31,9 @@ func (a *applier) remove(p placed) error {
 	default:
 		err = a.r.tree.Remove(path, expectNode(n))
 	}
+	if isAbsent(err) && !a.goneFrom(path, n) {
+		return tree.ErrChanged
+	}
 	if err != nil && !isAbsent(err) {
 		if !errors.Is(err, tree.ErrNotEmpty) || !a.holdsNothingMirrored(path) {
 			return err
@@ -40,6 +43,23 @@ func (a *applier) remove(p placed) error {
 		return err
 	}
 	return a.restatAll(n)
+}
+
+// goneFrom tells that what is missing at its name is gone from there, not on its
+// way elsewhere with a directory above it or by itself: that the committer finds.
+func (a *applier) goneFrom(path string, n index.Node) bool {
+	if a.r.isMarked(path) {
+		return false
+	}
+	for _, slot := range a.tx.Slots(n.Parent) {
+		dir, ok := a.tx.Get(slot.Parent, slot.Name)
+		above, _ := splitPath(path)
+		info, err := a.r.tree.Stat(above)
+		if !ok || err != nil || info.Key != dir.Key {
+			return false
+		}
+	}
+	return true
 }
 
 // isPlaced tells whether a file that the head has at other names is at one of

@@ -60,6 +60,11 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 		if m.Busy {
 			continue
 		}
+		if aside, _, _ := strings.Cut(m.Path, "/"); tree.IsTemp(aside) {
+			if _, there := tx.Lookup(aside); there {
+				continue // it was moved out of the way by an apply, which gives it a name again
+			}
+		}
 		if m.Path == "" || m.Inode != (journal.FileKey{}) || r.skip(m.Path, false) && r.skip(m.Path, true) {
 			o.marks = append(o.marks, m)
 			continue

@@ -288,7 +288,7 @@ func (r *resource) needScan(why string, err error) {
 
 // isMarked tells whether the journal knows of a change of a name or above it.
 func (r *resource) isMarked(path string) bool {
-	return r.journaled && slices.ContainsFunc(r.journal.Snapshot(r.name), func(m journal.Mark) bool {
+	return slices.ContainsFunc(r.journal.Snapshot(r.name), func(m journal.Mark) bool {
 		return m.Inode == journal.FileKey{} && within(path, m.Path)
 	})
 }

@@ -1,7 +1,6 @@
 package fs
 
 import (
-	"context"
 	"log/slog"
 	"sync"
 	"syscall"
@@ -150,15 +149,14 @@ func (t notifier) Attr(key journal.FileKey) {
 }
 
 // Moved keeps the node's name right, and queues both names. A directory takes
-// the paths of all below with it: whoever changes something there right now has
-// announced the old path, so what the journal knows below it is carried over.
+// the paths of all below with it: who changes something there has announced it by
+// the old path before, and by the new one after.
 func (t notifier) Moved(fromDir journal.FileKey, from string, toDir journal.FileKey, to string, key journal.FileKey) {
 	a, b, n := t.m.known(fromDir), t.m.known(toDir), t.m.known(key)
 	if n != nil {
 		if n.isDir() {
 			t.m.names.Lock()
 			t.relink(n, a, from, b, to)
-			t.carryOver(n, a, from, b, to)
 			t.m.names.Unlock()
 		} else {
 			t.relink(n, a, from, b, to)
@@ -177,23 +175,6 @@ func (t notifier) relink(n, a *node, from string, b *node, to string) {
 	if b != nil {
 		n.addLinkLocked(link{b.Operations().(*DirNode), to})
 	}
-}
-
-func (t notifier) carryOver(n, a *node, from string, b *node, to string) {
-	if a == nil || b == nil {
-		return
-	}
-	za, oldDir, okA := a.Operations().(*DirNode).where()
-	zb, newDir, okB := b.Operations().(*DirNode).where()
-	if !okA || !okB || za != zb {
-		return
-	}
-	r := journal.Record{Kind: journal.KindRename, Key: n.key, Path: join(oldDir, from), To: join(newDir, to)}
-	op, err := t.m.begin(context.Background(), za, r)
-	if err != nil {
-		t.m.log.Error("changes below a moved directory may be committed late", slog.Any("error", err))
-	}
-	end(op, err)
 }
 
 // known is the node with that key, on whichever volume; nil: nobody asked for

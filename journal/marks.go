@@ -150,6 +150,14 @@ func (j *Journal) restatement(resource string, n *node) Record {
 	return r
 }
 
+// Marked tells whether a name of a resource or anything below it has a mark.
+func (j *Journal) Marked(resource, path string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	d := j.sets[resource]
+	return d != nil && d.count > 0 && d.root.walk(path, false) != nil
+}
+
 // Pending returns how many marks a resource has.
 func (j *Journal) Pending(resource string) int {
 	j.mu.Lock()

@@ -195,14 +195,14 @@ func TestDamagedTree(t *testing.T) {
 	damageObject(t, m, m.Git("rev-parse", "main^{tree}"))
 	m.Mount()
 	check(t, put(m, "three", "3"))
-	store, index := ".silvermirror/store/mirror.git", ".silvermirror/index/mirror"
+	store, index := m.Store(), m.Path(".silvermirror/index/mirror")
 	hint := "umount, move " + store + " and " + index + " away, mount"
 	exitsWith(t, m, exitDamaged, hint, "wait")
 	contains(t, m.Status().Resources[0].Problem, "damaged", hint)
 	exitsWith(t, m, exitDamaged, hint, "umount", m.Dir)
 
 	for _, name := range []string{store, index} {
-		check(t, os.Rename(m.Path(name), filepath.Join(t.TempDir(), "away")))
+		check(t, os.Rename(name, filepath.Join(t.TempDir(), "away")))
 	}
 	m.Mount()
 	m.Run("wait")
