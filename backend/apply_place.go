@@ -35,9 +35,7 @@ func (a *applier) add(p placed) error {
 	case from != nil:
 		return a.move(path, slot, *from, p.Entry)
 	case had:
-		if err := a.r.untag(a.tx, cur); err != nil {
-			return err
-		}
+		a.r.untag(a.tx, cur)
 		return a.create(path, slot, p.Entry, &cur)
 	}
 	return a.create(path, slot, p.Entry, nil)

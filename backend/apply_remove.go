@@ -3,8 +3,6 @@ package backend
 import (
 	"errors"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/fs/tree"
@@ -35,7 +33,10 @@ func (a *applier) remove(p placed) error {
 		return tree.ErrChanged
 	}
 	if err != nil && !isAbsent(err) {
-		if !errors.Is(err, tree.ErrNotEmpty) || !a.holdsNothingMirrored(path) {
+		if !errors.Is(err, tree.ErrNotEmpty) || !a.r.holdsNothingMirrored(a.tx, path) {
+			return err
+		}
+		if err := indexed(a.tx.SetKept(path, n.Key)); err != nil {
 			return err
 		}
 	}
@@ -78,28 +79,34 @@ func (a *applier) isPlaced(n index.Node) bool {
 }
 
 // holdsNothingMirrored tells that a directory holds nothing but what is not
-// mirrored: it stays on this disk, and is no part of the mirror any more.
-func (a *applier) holdsNothingMirrored(path string) bool {
-	names, err := a.r.tree.ReadDir(path)
+// mirrored, and directories that the index does not know and that are likewise: it
+// stays on this disk, and is no part of the mirror any more.
+func (r *resource) holdsNothingMirrored(tx *index.Tx, path string) bool {
+	names, err := r.tree.ReadDir(path)
 	if err != nil {
 		return false
 	}
 	for _, name := range names {
 		at := join(path, name.Name)
-		_, mirrored := kindOf(tree.Info{Mode: name.Mode})
-		if mirrored && !a.r.skip(at, name.Mode == unix.S_IFDIR) {
+		kind, mirrored := kindOf(tree.Info{Mode: name.Mode})
+		if !mirrored || r.skip(at, kind == object.Dir) {
+			continue
+		}
+		if _, known := tx.Lookup(at); known || kind != object.Dir || !r.holdsNothingMirrored(tx, at) {
 			return false
 		}
 	}
 	return true
 }
 
+// keeps tells that a directory is one that stayed when it was deleted elsewhere,
+// for what it holds, and still holds nothing else.
+func (r *resource) keeps(tx *index.Tx, path string, info tree.Info) bool {
+	return isDir(info) && tx.Kept(path, info.Key) && r.holdsNothingMirrored(tx, path)
+}
+
 // forget takes a node that is no longer on disk out of the index.
 func (a *applier) forget(n index.Node) error {
-	if err := a.r.untag(a.tx, n); err != nil {
-		return err
-	}
 	a.touched[n.Slot()] = true
-	_, err := a.tx.DeleteTree(n.Parent, n.Name)
-	return indexed(err)
+	return indexed(a.r.dropTree(a.tx, n))
 }

@@ -194,6 +194,9 @@ func (c *committer) present(s *seen) error {
 		return errors.Join(c.postpone(s, errChanging), c.r.journal.Found(c.r.name, dir))
 	}
 	cur, had := c.tx.Get(parent, name)
+	if !had && c.r.keeps(c.tx, s.path, s.info) {
+		return nil
+	}
 	from, err := c.identify(s, kind, cur, had)
 	if err != nil {
 		return c.postpone(s, err)

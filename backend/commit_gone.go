@@ -63,16 +63,7 @@ func (c *committer) absent(s *seen) error {
 	}
 	c.touched[n.Slot()] = true
 	c.what.deleted(s.path, s.actor)
-	return c.drop(n)
-}
-
-// drop takes a node and all below it out of the index.
-func (c *committer) drop(n index.Node) error {
-	if err := c.r.untag(c.tx, n); err != nil {
-		return err
-	}
-	_, err := c.tx.DeleteTree(n.Parent, n.Name)
-	return err
+	return c.r.dropTree(c.tx, n)
 }
 
 // emptyLimbo deletes the nodes that were displaced and turned up nowhere.
@@ -85,7 +76,7 @@ func (c *committer) emptyLimbo() error {
 		return err
 	}
 	for _, n := range nodes {
-		if err := c.drop(n); err != nil {
+		if err := c.r.dropTree(c.tx, n); err != nil {
 			return err
 		}
 	}

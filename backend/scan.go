@@ -205,7 +205,7 @@ func (s *scanner) name(path string, n *index.Node) (info tree.Info, dir bool, er
 		s.failed(path, err)
 		return info, false, nil
 	}
-	if s.r.skip(path, isDir(info)) {
+	if s.r.skip(path, isDir(info)) || n == nil && s.r.keeps(s.tx, path, info) {
 		return info, false, nil
 	}
 	s.looked++

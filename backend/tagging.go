@@ -245,17 +245,39 @@ func (e *Engine) hasTag(tag string) bool {
 // retag brings the tag index up to date with a node.
 func (r *resource) retag(n index.Node) { r.tagged.Set(tags.File(n.ID), n.Tags.Names()) }
 
-// untag takes a node that goes, with all below it, out of the tag index,
-// unless its file has other names.
-func (r *resource) untag(tx *index.Tx, n index.Node) error {
-	if r.tagged.Len() == 0 {
-		return nil
-	}
+// untag takes a file whose name goes out of the tag index, unless it has others.
+func (r *resource) untag(tx *index.Tx, n index.Node) {
 	if len(n.Tags) > 0 && len(tx.Slots(n.ID)) < 2 {
 		r.tagged.Remove(tags.File(n.ID))
 	}
-	if n.Kind != object.Dir {
-		return nil
+}
+
+// dropTree takes a node and all below it out of the index, and what has no name
+// any more out of the tag index.
+func (r *resource) dropTree(tx *index.Tx, n index.Node) error {
+	var tagged []object.FileID
+	var collect func(n index.Node) error
+	collect = func(n index.Node) error {
+		if len(n.Tags) > 0 {
+			tagged = append(tagged, n.ID)
+		}
+		if n.Kind != object.Dir {
+			return nil
+		}
+		return tx.Children(n.ID, collect)
 	}
-	return tx.Children(n.ID, func(c index.Node) error { return r.untag(tx, c) })
+	if r.tagged.Len() > 0 {
+		if err := collect(n); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.DeleteTree(n.Parent, n.Name); err != nil {
+		return err
+	}
+	for _, id := range tagged {
+		if len(tx.Slots(id)) == 0 {
+			r.tagged.Remove(tags.File(id))
+		}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"context"
 	"os"
 	"testing"
 
@@ -23,5 +24,59 @@ func TestUnmirroredHoldNothingUp(t *testing.T) {
 	}
 	if _, err := os.Lstat(b.dir + "/d/fifo"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDeletedElsewhereStaysDeleted has directories deleted elsewhere that hold,
+// deep below, what is not mirrored here: they stay, waiting for nothing, and are
+// not made again there.
+func TestDeletedElsewhereStaysDeleted(t *testing.T) {
+	a, b := openMirror(t, t.TempDir()), openMirror(t, t.TempDir())
+	a.write("x/y/z/f", "old")
+	a.meet(b)
+	must(t, unix.Mkfifo(b.dir+"/x/y/z/fifo", 0o600))
+	must(t, os.RemoveAll(a.dir+"/x"))
+	a.meet(b)
+	waits := func() {
+		t.Helper()
+		st, err := b.engine.Status(context.Background())
+		must(t, err)
+		if r := st.Resources[0]; len(r.Waiting) > 0 || r.Problem != "" {
+			t.Errorf("%+v", r)
+		}
+	}
+	waits()
+	b.stop()
+	b = openMirror(t, b.dir)
+	b.sync()
+	a.meet(b)
+	waits()
+	if _, err := os.Lstat(a.dir + "/x"); !os.IsNotExist(err) {
+		t.Errorf("x is there again: %v", err)
+	}
+	b.write("x/y/new", "text")
+	must(t, os.Mkdir(b.dir+"/x/empty", 0o755))
+	a.meet(b)
+	waits()
+	for _, path := range []string{"x/y/new", "x/empty"} {
+		if _, err := os.Lstat(a.dir + "/" + path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestTagsGoWithAllNames drops all names of a tagged hard link at once.
+func TestTagsGoWithAllNames(t *testing.T) {
+	m := openMirror(t, t.TempDir())
+	m.write("d/a", "text")
+	must(t, os.Link(m.dir+"/d/a", m.dir+"/d/b"))
+	m.sync()
+	m.tag("d/a", "work")
+	must(t, os.RemoveAll(m.dir+"/d"))
+	m.sync()
+	list, err := m.engine.Tags(context.Background(), nil)
+	must(t, err)
+	if len(list) > 0 {
+		t.Errorf("tags of nothing: %+v", list)
 	}
 }

@@ -1,9 +1,11 @@
 package index
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/journal"
 )
 
 // Disk is the tree that the nodes make up: what is on disk, as last committed
@@ -47,6 +49,28 @@ func (tx *Tx) Apart() (apart bool) {
 		return nil
 	})
 	return apart
+}
+
+// SetKept notes that a directory, of that inode, was deleted elsewhere but holds
+// files here that are not mirrored: it is no part of the mirror any more. The zero
+// key takes the note away.
+func (tx *Tx) SetKept(path string, key journal.FileKey) error {
+	return tx.write(func() error {
+		if key == (journal.FileKey{}) {
+			return tx.meta.Delete([]byte(metaKept + path))
+		}
+		return tx.meta.Put([]byte(metaKept+path), binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, key.Ino), key.Gen))
+	})
+}
+
+// Kept tells whether SetKept noted that directory at that path.
+func (tx *Tx) Kept(path string, key journal.FileKey) (kept bool) {
+	_ = tx.try(func() error {
+		v := tx.meta.Get([]byte(metaKept + path))
+		kept = len(v) == 16 && key == journal.FileKey{Ino: binary.BigEndian.Uint64(v), Gen: binary.BigEndian.Uint64(v[8:])}
+		return nil
+	})
+	return kept
 }
 
 // SetHeld notes whether what a scan found missing was held back: whether it is
