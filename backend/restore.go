@@ -185,18 +185,21 @@ func (re *restorer) entry(e *edits, path string, was object.Entry, now *object.E
 	}
 	out := was
 	out.Conflict, out.Tree = object.FileID{}, object.TreeID{}
+	linked := false
+	if now == nil || now.ID != was.ID {
+		var err error
+		if linked, err = re.linked(&out); err != nil {
+			return err
+		}
+	}
 	switch {
+	case linked:
 	case now != nil && now.Kind == was.Kind:
 		out.ID, out.Tags, out.Tree = now.ID, now.Tags, now.Tree
 		if err := re.otherNames(e, path, out); err != nil {
 			return err
 		}
 	case len(re.tx.Slots(was.ID)) > 0:
-		if linked, err := re.linked(&out); err != nil {
-			return err
-		} else if linked {
-			break
-		}
 		id, err := object.NewFileID(re.r.random)
 		if err != nil {
 			return err
@@ -232,9 +235,12 @@ func (re *restorer) otherNames(e *edits, path string, out object.Entry) error {
 	return nil
 }
 
-// linked tells whether an entry, whose identity lives on, was another name of
-// that file then and still holds the same: it becomes one again.
+// linked tells whether an entry was another name then of a file that lives on, and
+// that holds the same or is going to: it becomes one again.
 func (re *restorer) linked(out *object.Entry) (bool, error) {
+	if out.Kind == object.Dir {
+		return false, nil
+	}
 	for _, slot := range re.tx.Slots(out.ID) {
 		now, ok := re.tx.Get(slot.Parent, slot.Name)
 		other, err := re.tx.Path(slot)
@@ -245,7 +251,7 @@ func (re *restorer) linked(out *object.Entry) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if was != nil && was.ID == out.ID && out.Kind != object.Dir && sameOnDisk(now.Entry, *out) {
+		if was != nil && was.ID == out.ID && (within(other, re.path) || sameOnDisk(now.Entry, *out)) {
 			out.Tags = now.Tags
 			return true, nil
 		}

@@ -104,6 +104,14 @@ func TestRestoreKeepsLinksAndTags(t *testing.T) {
 	m.Run("restore", m.Path("."))
 	linked("both removed")
 
+	at := m.Head()
+	for _, change := range []string{"rm b; chmod 600 a", "echo w >a; rm b", "sed -i s/one/three/ a", "sed -i s/one/three/ b; mkdir d; mv b d/b", "rm a; ln b c; chmod 600 b"} {
+		run(t, "sh", "-c", "cd "+m.Dir+" && "+change)
+		m.Run("wait")
+		m.Run("restore", "--at", at, m.Path("."))
+		linked(change)
+	}
+
 	check(t, os.Remove(m.Path("b")))
 	m.Run("wait")
 	check(t, os.Rename(m.Path("a"), m.Path("moved")))
