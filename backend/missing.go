@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/silvermirror/smfs/backend/index"
@@ -20,7 +21,10 @@ const askAbove = 1000
 func (r *resource) holdBack(s *scanResult) (bool, error) {
 	if s.err != nil {
 		question := ""
-		if len(s.missing) > 0 {
+		switch {
+		case errors.Is(s.err, errMoved):
+			question = s.err.Error()
+		case len(s.missing) > 0:
 			question = fmt.Sprintf("%d names are missing, but the scan was not complete: %v", len(s.missing), s.err)
 		}
 		r.ask(question)
@@ -78,6 +82,9 @@ func orHere(path string) string {
 // checkRoot tells whether the root is the one that the resource was recorded
 // for: an empty mount point or another disk in its place deletes nothing.
 func (r *resource) checkRoot() error {
+	if err := r.checkPlace(); err != nil {
+		return err
+	}
 	var err error
 	for _, id := range r.store.Meta().ResourceIDs {
 		if err = r.tree.Healthy(id, ""); err == nil {
@@ -86,6 +93,21 @@ func (r *resource) checkRoot() error {
 	}
 	return fmt.Errorf("another directory may be in its place, so nothing is deleted; if it is meant to be there, run in the mirror: smfs restore %s: %w",
 		orHere(r.mirrorPath("")), err)
+}
+
+// errMoved means that the root of a resource elsewhere is not where it was.
+var errMoved = errors.New("its directory was moved or removed")
+
+// checkPlace tells whether the root, if it is elsewhere, still is where it was
+// opened. The kernel says where it is: to look there might lead into the mount.
+func (r *resource) checkPlace() error {
+	if r.rootPath == "" {
+		return nil
+	}
+	if at, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", r.tree.RootFD())); err == nil && at != r.rootPath {
+		return fmt.Errorf("%w: put it back, or unmount and mount the mirror (%s is %s now)", errMoved, r.rootPath, at)
+	}
+	return nil
 }
 
 // adoptRoot makes the directory that is there the resource's, should it belong to

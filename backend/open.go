@@ -177,6 +177,9 @@ func (r *resource) openDirectory(base int, create bool) error {
 		return WithHint(fmt.Errorf("open directory %s: %w", r.conf.Directory, err), "is its disk mounted?")
 	}
 	defer unix.Close(fd)
+	if r.conf.External {
+		r.rootPath, _ = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)) // "": it is not watched over
+	}
 	r.tree, err = tree.Open(fd, tree.Options{Resource: r.name, Skip: r.skip, Problem: r.report})
 	return err
 }

@@ -26,18 +26,19 @@ import (
 // the rest of the engine asks it through do. Fields above the mutex are set
 // before the worker starts or belong to it alone.
 type resource struct {
-	name    string
-	conf    config.Resource
-	state   string   // where the state directory is, for messages
-	skipped []string // paths of resources nested in this one
-	tree    *tree.Tree
-	store   *store.Store
-	index   *index.Index
-	journal *journal.Journal
-	ignore  *config.Ignore
-	random  io.Reader
-	now     func() time.Time
-	log     *slog.Logger
+	name     string
+	conf     config.Resource
+	rootPath string   // where the root was when it was opened, for one elsewhere
+	state    string   // where the state directory is, for messages
+	skipped  []string // paths of resources nested in this one
+	tree     *tree.Tree
+	store    *store.Store
+	index    *index.Index
+	journal  *journal.Journal
+	ignore   *config.Ignore
+	random   io.Reader
+	now      func() time.Time
+	log      *slog.Logger
 
 	nodeName string
 	key      ssh.Signer

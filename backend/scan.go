@@ -42,6 +42,9 @@ func (r *resource) scan(ctx context.Context) (*scanResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.err == nil {
+		s.err = r.checkPlace()
+	}
 	if s.err == nil && len(s.missing) == 0 {
 		s.err = r.adoptRoot() // as after a copy without its attributes
 	}

@@ -237,7 +237,7 @@ func (m *Mount) Unmount(lazy bool) error {
 		}
 		time.Sleep(passingPoll)
 	}
-	if err != nil {
+	if err != nil && m.Attached() { // else somebody else was faster
 		return fmt.Errorf("unmount %s: %w", m.dir, err)
 	}
 	if !lazy {

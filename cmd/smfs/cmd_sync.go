@@ -122,6 +122,11 @@ func (a *app) sync(ctx context.Context, m *mirror, o backend.SyncOptions) error 
 		return a.printJSON(report)
 	}
 	a.say("committed: %d", report.Committed)
+	for _, r := range report.Resources {
+		if r.Problem != "" {
+			a.warn("%s: %s", clean(r.Name), clean(r.Problem))
+		}
+	}
 	if len(report.Peers) == 0 {
 		a.say("no peers")
 		return nil

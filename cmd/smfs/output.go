@@ -177,7 +177,7 @@ func hintFor(err error) string {
 // deniedState tells that a file of smfs's own may not be opened.
 func deniedState(err error) bool {
 	var denied *os.PathError
-	return errors.As(err, &denied) && errors.Is(denied, os.ErrPermission) && strings.Contains(denied.Path, "/"+node.StateDir+"/")
+	return os.Geteuid() != 0 && errors.As(err, &denied) && errors.Is(denied, os.ErrPermission) && strings.Contains(denied.Path, "/"+node.StateDir+"/")
 }
 
 // newLog is a daemon's log.

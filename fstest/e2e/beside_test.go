@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -141,5 +142,27 @@ while read command; do "$0" -C "$1" $command; done; "$0" umount "$1"`
 	check(t, stdin.Close())
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v\n%s", err, &failure)
+	}
+}
+
+// TestMovedElsewhere moves the directory of an external resource away under its
+// mount: status says so as long as it is.
+func TestMovedElsewhere(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	outside := filepath.Join(t.TempDir(), "far")
+	check(t, os.Mkdir(outside, 0o755))
+	write(t, filepath.Join(outside, "f"), "text")
+	configured(t, m, "[::SilverMirror::]", "[far]", "directory = "+outside)
+	m.Mount()
+	m.Run("wait", "--committed")
+	check(t, os.Rename(outside, outside+".away"))
+	check(t, os.Mkdir(outside, 0o755))
+	says := func() bool { return strings.Contains(m.Status().Resources[0].Problem, "was moved or removed") }
+	eventually(t, "status to tell", says)
+	check(t, errors.Join(os.Remove(outside), os.Rename(outside+".away", outside)))
+	m.Run("sync")
+	if says() || m.Status().Resources[0].Files != 1 {
+		t.Errorf("after it is back: %+v", m.Status().Resources[0])
 	}
 }
