@@ -158,7 +158,7 @@ func TestMovedElsewhere(t *testing.T) {
 	m.Run("wait", "--committed")
 	check(t, os.Rename(outside, outside+".away"))
 	check(t, os.Mkdir(outside, 0o755))
-	says := func() bool { return strings.Contains(m.Status().Resources[0].Problem, "was moved or removed") }
+	says := func() bool { return strings.Contains(m.Status().Resources[0].Problem, "put it back") }
 	eventually(t, "status to tell", says)
 	check(t, errors.Join(os.Remove(outside), os.Rename(outside+".away", outside)))
 	m.Run("sync")
