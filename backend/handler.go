@@ -40,7 +40,7 @@ func (l *link) awaitServing(ctx context.Context) error {
 	}
 }
 
-// OnHello takes the peer's new description of itself.
+// OnHello: what a peer says of itself anew changes nothing here.
 func (l *link) OnHello(context.Context, *peer.Session, peer.Hello) error { return nil }
 
 // OnAnnounce takes what is applied at the peer.

@@ -24,7 +24,8 @@ import (
 // resource is one mirrored directory: its backing tree, store, index and sync
 // state. All that changes any of them runs on one goroutine, the worker (run);
 // the rest of the engine asks it through do. Fields above the mutex are set
-// before the worker starts or belong to it alone.
+// before the worker starts, or belong to it alone, or are safe for all by
+// themselves (local, tagged, problems, the atomics, the channels).
 type resource struct {
 	name     string
 	conf     config.Resource
@@ -62,7 +63,7 @@ type resource struct {
 	synced     syncMark
 	looked     int              // marks at the last look whether something is due
 	todo       []replica.Action // not done yet
-	nodes      map[string]*link // in use, by fingerprint
+	nodes      map[string]*link // in use, by link.node
 	scanAgain  time.Time        // when to scan again; zero: what the last scan and the watch have told is all
 	scannedAll atomic.Bool      // a scan was complete
 	missing    []string         // by the last scan, and held back
@@ -89,7 +90,7 @@ type resource struct {
 	question  string            // that a scan asks
 	unwatched string            // why changes beside the mount are only found by scans; "": they are watched
 	watchers  map[chan struct{}]struct{}
-	peers     map[string]peerState // by node fingerprint
+	peers     map[string]peerState // by link.node
 }
 
 // do runs f on the worker and waits for it.

@@ -42,7 +42,7 @@ type sessions struct {
 	ctx     context.Context
 	group   sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows; no other lock is taken under it
+	mu    sync.Mutex // guards what follows; taken before those of links, resources and sessions
 	file  *peerFile
 	peers map[string]*remote
 	links map[string][]*link // by link.node; the first is in use

@@ -71,7 +71,7 @@ func (p *place) external() *resource {
 }
 
 // newPlaces lays out the tree: the resources, and the state directory with the
-// two things in it that the mount shows.
+// three things in it that the mount shows.
 func newPlaces(o Options) *place {
 	root := &place{zone: &zone{ttl: forever}}
 	for i, r := range o.Resources {

@@ -1,6 +1,6 @@
 // Package tags holds what smfs knows of tags: the set of one file and how two
 // nodes' sets merge, which names are legal, the query language of `@tags`
-// paths and `smfs find`, and an index from tags to files.
+// paths, an index from tags to files, and how files are called in a tag's directory.
 //
 // # Terms
 //

@@ -99,8 +99,8 @@ func (e *engine) mountAt(o engineOptions) error {
 	return nil
 }
 
-// Stop unmounts. A mount in use is
-// backend.ErrBusy, and all goes on, unless lazy detaches it.
+// Stop unmounts. A mount in use is backend.ErrBusy, and all goes on, unless lazy
+// detaches it: then it returns when the last file in it is closed.
 func (e *engine) Stop(_ context.Context, lazy bool) error {
 	if e.mount == nil {
 		return nil

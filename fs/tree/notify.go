@@ -4,7 +4,7 @@ import "github.com/silvermirror/smfs/journal"
 
 // Notifier hears of what this package changed, so that the kernel's caches of
 // a mount can be dropped. It is called with slot locks held, in the order of
-// the changes: it must only queue.
+// the changes: it must not wait for the kernel.
 type Notifier interface {
 	// Changed: the slot was filled, replaced or emptied.
 	Changed(dir journal.FileKey, name string)
