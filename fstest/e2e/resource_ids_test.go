@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -101,6 +102,26 @@ func TestFilledMirrorsAreNotUnited(t *testing.T) {
 		t.Errorf("conflicts: %+v", list)
 	}
 	restarted(t, a, b)
+}
+
+// TestOneOfTwoIsNotUnited shares what can be, and tells what is not and why, when
+// the peer is added and as long as it is so.
+func TestOneOfTwoIsNotUnited(t *testing.T) {
+	t.Parallel()
+	a, b, host := pairOf(t)
+	for _, m := range []*fstest.Mirror{a, b} {
+		configured(t, m, "[::SilverMirror::]", "[docs]", "[photos]")
+		m.Mount()
+		check(t, put(m, "photos/of-"+filepath.Base(m.Dir), "text"))
+		m.Run("wait", "--committed")
+	}
+	check(t, put(a, "docs/f", "text"))
+	out := a.Run(addArgs(a, b, host.URL(b.Dir))...)
+	contains(t, out, "shared: docs\n", "photos holds files on both sides", "--join")
+	a.Run("wait", "--mirrored")
+	contains(t, a.Run("status"), "photos holds files on both sides")
+	has("docs/f", "text")(t, b, "")
+	absent(t, b.Path("photos/of-A"))
 }
 
 // restarted ends both engines and has new ones talk: they know each other.
