@@ -40,9 +40,6 @@ func (l *link) awaitServing(ctx context.Context) error {
 	}
 }
 
-// OnHello: what a peer says of itself anew changes nothing here.
-func (l *link) OnHello(context.Context, *peer.Session, peer.Hello) error { return nil }
-
 // OnAnnounce takes what is applied at the peer.
 func (l *link) OnAnnounce(ctx context.Context, _ *peer.Session, a peer.Announce) error {
 	r, err := l.sharedResource(ctx, a.Resource)

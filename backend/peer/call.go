@@ -30,12 +30,6 @@ func (s *Session) Announce(ctx context.Context, a Announce) error {
 	return err
 }
 
-// UpdateHello tells the peer that what Open said has changed.
-func (s *Session) UpdateHello(ctx context.Context, h Hello) error {
-	_, err := s.ask(ctx, callHello, encode(helloToWire(h)))
-	return err
-}
-
 // Join asks the peer to share a resource, with the state of this side. If the
 // peer is to adopt this side's id it has done so when Join returns; if this
 // side is to adopt, it does so after checking that Negotiate still says so.

@@ -20,7 +20,6 @@ type handler struct {
 	mu        sync.Mutex
 	announced []Announce
 
-	hello    func(Hello) error
 	announce func(Announce) error
 	push     func(context.Context, *Session, Push, io.Reader) error
 	fetch    func(context.Context, Fetch, io.Writer) error
@@ -28,13 +27,6 @@ type handler struct {
 }
 
 var errNot = errors.New("not in this test")
-
-func (h *handler) OnHello(_ context.Context, _ *Session, m Hello) error {
-	if h.hello == nil {
-		return errNot
-	}
-	return h.hello(m)
-}
 
 func (h *handler) OnAnnounce(_ context.Context, _ *Session, a Announce) error {
 	h.mu.Lock()

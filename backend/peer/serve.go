@@ -15,8 +15,6 @@ import (
 // refuses the call (see Refusal). They may call the Session, but not its Close.
 // What they are given is well formed, and not trusted beyond that.
 type Handler interface {
-	// OnHello tells that the peer's Hello has changed since Open.
-	OnHello(ctx context.Context, s *Session, h Hello) error
 	// OnAnnounce is called for one announcement after the other, never with
 	// one that is older than the last of its resource.
 	OnAnnounce(ctx context.Context, s *Session, a Announce) error
@@ -94,8 +92,6 @@ func (s *Session) dispatch(l *line, req request) ([]byte, error) {
 		return nil, &Refusal{Code: Unsupported, Message: "no calls are taken here"}
 	}
 	switch req.Call {
-	case callHello:
-		return nil, s.onHello(l, req.Body)
 	case callAnnounce:
 		return nil, s.onAnnounce(l, req.Body)
 	case callJoin:
@@ -106,18 +102,6 @@ func (s *Session) dispatch(l *line, req request) ([]byte, error) {
 		return nil, s.onFetch(l, req.Body)
 	}
 	return nil, &Refusal{Code: Unsupported, Message: fmt.Sprintf("no call %q in protocol %d", clean(req.Call, 64), Protocol)}
-}
-
-func (s *Session) onHello(l *line, body []byte) error {
-	h, err := parseHello(body)
-	if err != nil {
-		return err
-	}
-	defer s.showLife(l, nothing)()
-	s.mu.Lock()
-	s.hello = h
-	s.mu.Unlock()
-	return s.o.Handler.OnHello(s.ctx, s, h)
 }
 
 func (s *Session) onAnnounce(l *line, body []byte) error {

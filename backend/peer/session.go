@@ -75,6 +75,7 @@ type Session struct {
 	stop  context.CancelCauseFunc
 	tasks sync.WaitGroup // all goroutines of this package's own
 
+	hello       Hello         // the peer's
 	small, bulk chan struct{} // slots of outgoing calls
 	base        *roundTrip
 	order       atomic.Uint64 // of the last announcement sent
@@ -84,7 +85,6 @@ type Session struct {
 	announced  map[string]uint64 // by resource: the newest one taken
 
 	mu        sync.Mutex // guards what follows; taken last
-	hello     Hello      // the peer's
 	transfers map[*transfer]struct{}
 }
 
@@ -212,9 +212,5 @@ func (s *Session) Done() <-chan struct{} { return s.ctx.Done() }
 // Err is nil until the session ends, then why.
 func (s *Session) Err() error { return context.Cause(s.ctx) }
 
-// PeerHello is what the peer last said of itself.
-func (s *Session) PeerHello() Hello {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.hello
-}
+// PeerHello is what the peer said of itself.
+func (s *Session) PeerHello() Hello { return s.hello }

@@ -23,7 +23,6 @@ const (
 // The calls.
 const (
 	callPing     = "ping"
-	callHello    = "hello"
 	callAnnounce = "announce"
 	callJoin     = "join"
 	callPush     = "push"

@@ -87,7 +87,6 @@ func open(im *impostor, h peer.Handler) (*peer.Session, error) {
 // deaf agrees to everything and keeps nothing.
 type deaf struct{ joined chan struct{} }
 
-func (d *deaf) OnHello(context.Context, *peer.Session, peer.Hello) error       { return nil }
 func (d *deaf) OnAnnounce(context.Context, *peer.Session, peer.Announce) error { return nil }
 func (d *deaf) OnFetch(context.Context, *peer.Session, peer.Fetch, io.Writer) error {
 	return errors.New("no")
