@@ -180,7 +180,7 @@ func (r *resource) openDirectory(base int, create bool) error {
 	if r.conf.External {
 		r.rootPath, _ = os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd)) // "": it is not watched over
 	}
-	r.tree, err = tree.Open(fd, tree.Options{Resource: r.name, Skip: r.skip, Problem: r.report})
+	r.tree, err = tree.Open(fd, tree.Options{Resource: r.name, Problem: r.report})
 	return err
 }
 

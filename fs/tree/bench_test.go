@@ -49,11 +49,11 @@ func BenchmarkStat(b *testing.B) {
 	}
 }
 
-func BenchmarkScan10k(b *testing.B) {
+func BenchmarkRemoveTemps10k(b *testing.B) {
 	t := benchTree(b)
 	for b.Loop() {
-		if complete, err := t.Scan(b.Context(), func(string, Info) error { return nil }); !complete || err != nil {
-			b.Fatal(complete, err)
+		if _, err := t.RemoveTemps(b.Context()); err != nil {
+			b.Fatal(err)
 		}
 	}
 }

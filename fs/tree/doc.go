@@ -1,5 +1,5 @@
 // Package tree is one resource's backing directory, reached through one
-// directory fd alone: reading it, scanning it, and changing it by
+// directory fd alone: reading it, and changing it by
 // compare-and-swap.
 //
 // # Terms

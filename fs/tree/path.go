@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// TempPrefix begins the names of this package's temporaries. ReadDir and Scan
-// do not show them; whoever lists a directory by itself hides them too.
+// TempPrefix begins the names of this package's temporaries. ReadDir does not
+// show them; whoever lists a directory by itself hides them too.
 const TempPrefix = ".smfs.tmp."
 
 const swapSuffix = ".swap"

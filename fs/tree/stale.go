@@ -35,50 +35,53 @@ func (t *Tree) removeTemp(path string) error {
 	return t.fail("remove temporary", path, err)
 }
 
-// foundTemps remembers temps that a scan has met and that are not this
-// process's own.
-func (t *Tree) foundTemps(paths map[string]bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.stale == nil {
-		t.stale = make(map[string]bool)
-	}
-	for p := range paths {
-		_, name, err := split(p)
-		if err == nil && !t.temps[ownName(name)] {
-			t.stale[p] = true
-		}
-	}
-}
-
-// RemoveTemps removes the temps of dead processes that scans have met, or
-// scans for them if there was no scan yet. What they left of an exchange is
-// not removed but returned: each is either what a slot held, perhaps edited
-// since, or what was to replace it; the caller reads it and decides.
+// RemoveTemps removes the temps of dead processes. What they left of an exchange is
+// not removed but returned: each is either what a slot held, perhaps edited since,
+// or what was to replace it; the caller reads it and decides. Directories that
+// cannot be listed are passed over: whoever looks at the files in them tells.
 func (t *Tree) RemoveTemps(ctx context.Context) (leftovers []string, err error) {
-	t.mu.Lock()
-	stale := t.stale
-	t.mu.Unlock()
-	if stale == nil {
-		if _, err := t.Scan(ctx, func(string, Info) error { return nil }); err != nil {
-			return nil, err
-		}
-	}
-	t.mu.Lock()
-	stale, t.stale = t.stale, make(map[string]bool)
-	t.mu.Unlock()
 	var errs []error
-	for path := range stale {
+	err = t.eachTemp(ctx, "", func(path string) {
 		if isSwap(path) {
-			if _, err := t.Stat(path); !errors.Is(err, os.ErrNotExist) {
-				leftovers = append(leftovers, path)
-			}
-			continue
-		}
-		if err := t.removeTemp(path); err != nil {
+			leftovers = append(leftovers, path)
+		} else if err := t.removeTemp(path); err != nil {
 			errs = append(errs, err)
 		}
-	}
+	})
 	slices.Sort(leftovers)
-	return leftovers, errors.Join(errs...)
+	return leftovers, errors.Join(append(errs, err)...)
+}
+
+// eachTemp calls fn for the temps at any depth below dir that are not this
+// process's own.
+func (t *Tree) eachTemp(ctx context.Context, dir string, fn func(path string)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	fd, err := toList(func(how int) (int, error) { return t.open(dir, how) })
+	if err != nil {
+		return nil
+	}
+	names, temps, err := t.readNames(fd)
+	unix.Close(fd)
+	if err != nil {
+		return nil
+	}
+	for _, n := range temps {
+		t.mu.Lock()
+		own := t.temps[ownName(n.Name)]
+		t.mu.Unlock()
+		if !own {
+			fn(join(dir, n.Name))
+		}
+	}
+	for _, n := range names {
+		if n.Mode != unix.S_IFDIR {
+			continue
+		}
+		if err := t.eachTemp(ctx, join(dir, n.Name), fn); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -12,10 +12,8 @@ import (
 type Options struct {
 	// Resource names the resource in messages.
 	Resource string
-	// Skip says which entries Scan leaves out, with all below. nil: none.
-	Skip func(path string, dir bool) bool
-	// Problem, where set, is told by Scan of each path it could not look at,
-	// and of displaced files that could not be removed. It must not call back.
+	// Problem, where set, is told of displaced files that could not be removed. It
+	// must not call back.
 	Problem func(path string, err error)
 	// plainRename does without RENAME_EXCHANGE and RENAME_NOREPLACE, as some
 	// filesystems must.
@@ -32,9 +30,8 @@ type Tree struct {
 	slots    slotLocks
 	notifier atomic.Pointer[Notifier]
 
-	mu    sync.Mutex // guards temps and stale; taken after slot locks, held for no call
-	temps map[string]bool
-	stale map[string]bool // paths of other processes' temps that scans have met; nil: no scan yet
+	mu    sync.Mutex      // guards temps; taken after slot locks, held for no call
+	temps map[string]bool // of this process
 }
 
 // Open makes a Tree of the directory that dirfd (O_PATH will do) refers to.

@@ -57,9 +57,6 @@ func TestDeletedRootIsNotAbsence(t *testing.T) {
 		if errors.Is(err, os.ErrNotExist) || !errors.Is(err, ErrRootGone) {
 			t.Errorf("Stat below a deleted root: %v", err)
 		}
-		if _, err := tr.Scan(t.Context(), func(string, Info) error { return nil }); !errors.Is(err, ErrRootGone) {
-			t.Errorf("Scan of a deleted root: %v", err)
-		}
 		wantErr(t, tr.Healthy("", ""), ErrRootGone)
 	})
 }
@@ -76,14 +73,6 @@ func TestUnreadableDirectoryIsNotAbsence(t *testing.T) {
 		_, err := tr.Stat("d/e")
 		if !errors.Is(err, os.ErrPermission) || errors.Is(err, os.ErrNotExist) {
 			t.Errorf("Stat: %v", err)
-		}
-		var seen []string
-		complete, err := tr.Scan(t.Context(), func(path string, _ Info) error {
-			seen = append(seen, path)
-			return nil
-		})
-		if complete || err != nil || len(seen) != 1 {
-			t.Errorf("Scan: complete %v, error %v, saw %q", complete, err, seen)
 		}
 	})
 }
@@ -123,8 +112,7 @@ func TestStrangeNames(t *testing.T) {
 	})
 }
 
-// TestBeyondPathMax works in a tree deeper than any system call takes a path,
-// and than Scan keeps directories open.
+// TestBeyondPathMax works in a tree deeper than any system call takes a path.
 func TestBeyondPathMax(t *testing.T) {
 	bothWalks(t, func(t *testing.T, tr *Tree, _ string) {
 		path := ""
@@ -139,11 +127,6 @@ func TestBeyondPathMax(t *testing.T) {
 		if got := contents(t, tr, path+"/f"); got != "deep" {
 			t.Errorf("deep file holds %q", got)
 		}
-		count := 0
-		complete, err := tr.Scan(t.Context(), func(string, Info) error { count++; return nil })
-		if !complete || err != nil || count != 120+12+1 {
-			t.Errorf("scan: complete %v, error %v, %d entries", complete, err, count)
-		}
 		must[Info](t)(tr.Place(temp(t, tr, path, "deeper"), path+"/f", Exactly(info)))
 		must[Info](t)(tr.Rename(path+"/f", "shallow", Exactly(must[Info](t)(tr.Stat(path+"/f")))))
 		if got := contents(t, tr, "shallow"); got != "deeper" {
@@ -152,8 +135,8 @@ func TestBeyondPathMax(t *testing.T) {
 		if _, err := tr.Stat(path + "/f"); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("moved file: %v", err)
 		}
-		if complete, err := tr.Scan(t.Context(), func(string, Info) error { return nil }); !complete || err != nil || len(tr.stale) > 0 {
-			t.Errorf("scan: complete %v, error %v, temps %v", complete, err, tr.stale)
+		if left, err := tr.RemoveTemps(t.Context()); err != nil || len(left) > 0 {
+			t.Errorf("left over %v, error %v", left, err)
 		}
 	})
 }
