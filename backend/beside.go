@@ -76,7 +76,7 @@ func (r *resource) lookBeside(ctx context.Context, c *watch.Changes) {
 	if err != nil && ctx.Err() == nil {
 		r.report("", err)
 	}
-	if err != nil || s.err != nil || len(s.missing) > 0 || len(deeds) > 0 && r.asks() {
+	if err != nil || s.err != nil || len(s.missing) > 0 || len(s.replaced) > 0 || len(deeds) > 0 && r.asks() {
 		r.scanSoon()
 	}
 }

@@ -70,6 +70,15 @@ func TestChangedBesideTheMount(t *testing.T) {
 		{func() { check(t, os.MkdirAll(at("a/b"), 0o755)); write(t, at("a/b/c"), "deep") }, "a/b/c=deep g=edited"},
 		{func() { check(t, os.Rename(at("a"), at("z"))); write(t, at("z/b/d"), "moved") }, "g=edited z/b/c=deep z/b/d=moved"},
 		{func() { check(t, put(m, "far/z/through", "the mount")) }, "g=edited z/b/c=deep z/b/d=moved z/through=the mount"},
+		{func() {
+			check(t, os.Rename(at("z"), outside+".away"))
+			check(t, os.Mkdir(at("z"), 0o755))
+			write(t, at("z/new"), "in its place")
+		}, "g=edited z/new=in its place"},
+		{func() {
+			check(t, os.Rename(at("z"), outside+".away2"))
+			write(t, at("z"), "a file")
+		}, "g=edited z=a file"},
 		{func() { check(t, os.RemoveAll(at("z"))) }, "g=edited"},
 	} {
 		step.do()
