@@ -25,6 +25,7 @@ func pairOf(t *testing.T) (a, b *fstest.Mirror, host *sshd.Server) {
 	host = sshd.Start(t)
 	p := fstest.Program{Path: fstest.Build(t), Env: host.Env()}
 	a, b = fstest.NewMirror(t, p, "A"), fstest.NewMirror(t, p, "B")
+	t.Cleanup(host.Down) // before the mirrors end: none wakes the other's engine again
 	return a, b, host
 }
 
