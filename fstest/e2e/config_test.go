@@ -135,6 +135,7 @@ func TestHostsInConfig(t *testing.T) {
 	check(t, os.Symlink(p.Path, filepath.Join(bin, "smfs")))
 	host.SetEnv("PATH=" + bin + ":" + os.Getenv("PATH"))
 	a, b := fstest.NewMirror(t, p, "A"), fstest.NewMirror(t, p, "B")
+	t.Cleanup(host.Down)
 	configured(t, a, "[::SilverMirror::]", "hosts = "+host.URL(b.Dir), "[mirror]", "directory = .")
 	a.Mount()
 	check(t, put(a, "file", "x"))
