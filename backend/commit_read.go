@@ -120,6 +120,11 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 	if !sameStat(after, f.Info) || after.Key != s.info.Key {
 		return errChanging
 	}
+	if known != nil && n.Blob == known.Blob && lostFraction(s, after.Mtime, known.Entry.Mtime) {
+		if after, err = c.r.tree.SetAttr(s.path, tree.Exactly(after), tree.Attr{Mtime: &known.Entry.Mtime}); err != nil {
+			return errChanging
+		}
+	}
 	n.Size, n.Ctime, n.Entry.Mtime, n.Mode = after.Size, after.Ctime, after.Mtime, after.Perm()
 	n.Uncertain = c.r.now().Sub(time.Unix(0, after.Mtime)) < racy
 	if quiet {
@@ -128,6 +133,14 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 		c.open(s, after)
 	}
 	return nil
+}
+
+// lostFraction tells a time that went through an archive which keeps whole seconds,
+// as one that tar makes: a file that was restored from it with the bytes that it
+// had is no edit.
+func lostFraction(s *seen, now, was int64) bool {
+	const second = int64(time.Second)
+	return s.kinds == journal.KindSetOf(journal.KindFound) && now%second == 0 && was%second != 0 && now == was-was%second
 }
 
 // watchOpen keeps a file dirty that has not changed, but is open for writing:

@@ -90,3 +90,35 @@ func TestMovedIntoNewDirectories(t *testing.T) {
 		}
 	}
 }
+
+// TestRestoredFromAnArchive puts files back as an archive with whole seconds has
+// them: they are as they were.
+func TestRestoredFromAnArchive(t *testing.T) {
+	m := openMirror(t, t.TempDir())
+	m.write("same", "text")
+	m.write("edited", "text")
+	must(t, os.Chtimes(m.dir+"/same", time.Time{}, time.Unix(1_700_000_000, 123)))
+	must(t, os.Chtimes(m.dir+"/edited", time.Time{}, time.Unix(1_700_000_000, 123)))
+	m.sync()
+	head := m.engine.Head()
+	m.stop()
+	restore := func(name, text string) {
+		must(t, os.WriteFile(m.dir+"/"+name, []byte(text), 0o644))
+		must(t, os.Chtimes(m.dir+"/"+name, time.Time{}, time.Unix(1_700_000_000, 0)))
+	}
+	restore("same", "text")
+	m = openMirror(t, m.dir, mounted)
+	must(t, m.engine.Wait(context.Background(), backend.WaitOptions{Timeout: time.Minute}))
+	if got := m.engine.Head(); got != head {
+		t.Errorf("taken for an edit: %s", m.git("show", "--stat", got))
+	}
+	m.wantSettled()
+	m.stop()
+	restore("edited", "other text")
+	m = openMirror(t, m.dir, mounted)
+	must(t, m.engine.Wait(context.Background(), backend.WaitOptions{Timeout: time.Minute}))
+	m.wantSettled()
+	if got := m.git("show", "main:edited"); got != "other text" {
+		t.Errorf("edited is %q", got)
+	}
+}

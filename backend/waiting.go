@@ -47,6 +47,7 @@ func (r *resource) waitingCount() int {
 func (a *applier) whyWaits(path string, err error) string {
 	info, serr := a.r.tree.Stat(path)
 	_, mirrored := kindOf(info)
+	var at *tree.Error
 	switch {
 	case errors.Is(err, tree.ErrBusy):
 		return "a program has it open"
@@ -54,7 +55,7 @@ func (a *applier) whyWaits(path string, err error) string {
 		return "its directory has to be there first, or its other names"
 	case errors.Is(err, tree.ErrNotEmpty):
 		return "the directory holds files that are not committed yet"
-	case isAbsent(serr) && a.r.isMissing(path):
+	case isAbsent(serr) && a.r.isMissing(path), errors.As(err, &at) && a.r.isMissing(at.Path):
 		return "it is missing here, which is held back"
 	case serr == nil && !mirrored:
 		return "what is there is not mirrored (a FIFO, a socket or a device); move it away"
