@@ -40,7 +40,8 @@ type origin struct {
 //   - a new inode at the name that a file had moved to, which is gone since, is
 //     that file: it was edited there;
 //   - else the file is new. A directory that the index knows by its inode is that
-//     one wherever it is; a new one takes the place of one that is gone.
+//     one wherever it is; a new one takes the place of one that is gone, unless
+//     that was taken away: all that was in it went with it.
 func (c *committer) identify(s *seen, kind object.Kind, cur index.Node, had bool) (origin, error) {
 	if had && cur.Kind == kind && sameKey(cur, s.info) && c.isOne(cur, s.info.Key) {
 		return origin{id: cur.ID, node: &cur}, nil
@@ -63,11 +64,11 @@ func (c *committer) identify(s *seen, kind object.Kind, cur index.Node, had bool
 		return origin{id: known.ID, from: from, node: known}, nil
 	case replaces:
 		return c.replace(cur, nil)
-	case had && cur.Kind == kind && !c.here[cur.Key]:
+	case had && cur.Kind == kind && !c.here[cur.Key] && !s.takenAway(): // of a directory
 		if c.moving {
 			return origin{}, errChanging
 		}
-		return origin{id: cur.ID, node: &cur}, nil // of a directory
+		return origin{id: cur.ID, node: &cur}, nil
 	}
 	if gone, from := c.wentThrough(s, kind); gone != nil {
 		if len(c.tx.Slots(gone.ID)) > 1 {

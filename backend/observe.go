@@ -36,9 +36,11 @@ func (s *seen) also(m journal.Mark) {
 // deed tells whether a missing path was taken away by somebody: through the
 // mount, or while a complete scan of a healthy root found it gone. Without a
 // deed a missing path is no delete (invariant 2).
-func (s *seen) deed() bool {
-	return s.kinds.Has(journal.KindUnlink) || s.kinds.Has(journal.KindRmdir) ||
-		s.kinds.Has(journal.KindRename) || s.kinds.Has(journal.KindFound)
+func (s *seen) deed() bool { return s.takenAway() || s.kinds.Has(journal.KindFound) }
+
+// takenAway tells whether somebody took away what was at the path.
+func (s *seen) takenAway() bool {
+	return s.kinds.Has(journal.KindUnlink) || s.kinds.Has(journal.KindRmdir) || s.kinds.Has(journal.KindRename)
 }
 
 // observation is a consistent look at all marked paths: no operation on any of
