@@ -327,10 +327,10 @@ func (w *writer) renameChain() error {
 			}
 		}
 	}
-	_, err := w.make(at(0), 0o644)
-	if err != nil && at(0).node != nil { // a hard link of itself stayed
-		return err
+	if at(0).node != nil {
+		return nil // a name of the same file, which rename(2) leaves alone
 	}
+	_, err := w.make(at(0), 0o644)
 	return err
 }
 
