@@ -29,6 +29,11 @@ func (a *applier) add(p placed) error {
 		}
 		had = false
 	}
+	if !had && (from != nil || p.Entry.Kind != object.Dir) {
+		if err := a.clearKept(path); err != nil {
+			return err
+		}
+	}
 	switch {
 	case from != nil && linked:
 		return a.link(path, slot, *from, p.Entry)

@@ -57,6 +57,10 @@ func (c *committer) absent(s *seen) error {
 		c.r.retrySoon()
 		return nil
 	}
+	if c.r.holdsBack(s.path) {
+		c.stays(s) // what was taken away was something else in its place
+		return nil
+	}
 	if !s.deed() {
 		c.lost = true
 		return nil

@@ -65,6 +65,45 @@ func TestDeletedElsewhereStaysDeleted(t *testing.T) {
 	}
 }
 
+// TestKeptDirectoryHoldsNothingUp: what is made in a directory that stayed is
+// mirrored, and what a peer puts in its place arrives.
+func TestKeptDirectoryHoldsNothingUp(t *testing.T) {
+	a, b := openMirror(t, t.TempDir()), openMirror(t, t.TempDir())
+	for _, path := range []string{"r/k/f", "d/f", "x/f", "e/s/f", "other"} {
+		a.write(path, "text of "+path)
+	}
+	a.meet(b)
+	for _, dir := range []string{"r/k", "d", "x"} {
+		must(t, unix.Mkfifo(b.dir+"/"+dir+"/fifo", 0o600))
+	}
+	for _, dir := range []string{"r", "d", "x"} {
+		must(t, os.RemoveAll(a.dir+"/"+dir))
+	}
+	a.meet(b)
+	must(t, os.Mkdir(b.dir+"/r/k/new", 0o755))
+	must(t, os.Remove(b.dir+"/other"))
+	must(t, os.Rename(a.dir+"/e", a.dir+"/d"))
+	a.write("x", "a file")
+	a.meet(b)
+	for _, m := range []*mirror{a, b} {
+		for path, there := range map[string]bool{"r/k/new": true, "d/s/f": true, "x": true, "other": false, "e": false} {
+			if _, err := os.Stat(m.dir + "/" + path); (err == nil) != there {
+				t.Errorf("%s of %s: %v", path, m.dir, err)
+			}
+		}
+		st, err := m.engine.Status(context.Background())
+		must(t, err)
+		if r := st.Resources[0]; len(r.Waiting) > 0 || r.Problem != "" || r.Pending > 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+	for _, path := range []string{"r/k/fifo", "d.kept/fifo", "x.kept/fifo"} {
+		if _, err := os.Lstat(b.dir + "/" + path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestTagsGoWithAllNames drops all names of a tagged hard link at once.
 func TestTagsGoWithAllNames(t *testing.T) {
 	m := openMirror(t, t.TempDir())

@@ -228,7 +228,12 @@ func (m *Mount) Unmount(lazy bool) error {
 	default:
 	}
 	if !m.Attached() {
-		return fmt.Errorf("unmount %s: something else is mounted there by now", m.dir)
+		select {
+		case <-m.done: // somebody else has just unmounted it
+			return nil
+		case <-time.After(passingTime):
+			return fmt.Errorf("unmount %s: something else is mounted there by now", m.dir)
+		}
 	}
 	err := m.id.detach(m.dir, lazy)
 	for start := time.Now(); err == syscall.EBUSY; err = m.id.detach(m.dir, lazy) {

@@ -353,6 +353,29 @@ func TestRestoreMissing(t *testing.T) {
 	check(t, sameAsHead(m, nil))
 }
 
+// TestHeldBackOutlastsWhatTookItsPlace: to move away what is in the place of what
+// is held back deletes none of that.
+func TestHeldBackOutlastsWhatTookItsPlace(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	manyFiles(t, m, 1000)
+	check(t, os.RemoveAll(m.Path("many")))
+	write(t, m.Path("many"), "in its place")
+	m.Mount()
+	refused(t, m, []string{"restore", m.Path("many")}, "something else is at many", "move it away")
+	check(t, os.Rename(m.Path("many"), m.Path("mine")))
+	_, _ = m.Try("wait", "--committed", "--timeout", "2s")
+	if s := m.Status().Resources[0]; s.Files < 1000 {
+		t.Errorf("%d files are left", s.Files)
+	}
+	m.Run("restore", m.Path("many"))
+	m.Run("wait", "--committed")
+	if s := m.Status().Resources[0]; s.Files != 1001 || s.Problem != "" {
+		t.Errorf("%d files, problem %q", s.Files, s.Problem)
+	}
+	check(t, sameAsHead(m, nil))
+}
+
 // TestReplacedDirectoryIsHeldBack: a directory that is gone takes what was in it
 // along also where something else has its name; while that is held back, nothing
 // that gets the name lets it go.
