@@ -71,14 +71,24 @@ func (f *FileNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint3
 	return h, h.openFlags(f.zone()), 0
 }
 
+// openToRead opens the file by its name. Where that holds something else by now,
+// the kernel has to look the name up again, although somebody may have this inode
+// open: who opens a name wants what is there. Only an inode that has no name any
+// more is opened by what refers to it.
 func (f *FileNode) openToRead(ctx context.Context, flags uint32) (*fileHandle, error) {
-	fd := -1
-	err := f.at(func(dirfd int, l link) (err error) {
-		fd, err = f.openAt(dirfd, l.name, flags)
-		return err
-	})
-	if err == unix.ESTALE {
-		fd, err = f.reopen(flags)
+	l, named := f.link()
+	if !named {
+		return f.reopen(ctx, flags)
+	}
+	dir, err := l.dir.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer dir.release()
+	fd, err := f.openAt(dir.fd, l.name, flags)
+	if gone(err) {
+		f.dropLink(l)
+		return nil, unix.ESTALE
 	}
 	if err != nil {
 		return nil, err
@@ -114,13 +124,17 @@ func (f *FileNode) openAt(dirfd int, name string, flags uint32) (int, error) {
 }
 
 // reopen opens a file that has no name any more, as /proc/PID/fd/N does.
-func (f *FileNode) reopen(flags uint32) (int, error) {
+func (f *FileNode) reopen(ctx context.Context, flags uint32) (*fileHandle, error) {
 	ref, err := f.nameless()
 	if err != nil {
-		return -1, err
+		return nil, err
 	}
 	defer ref.release()
-	return openInode(ref.fd, flags)
+	fd, err := openInode(ref.fd, flags)
+	if err != nil {
+		return nil, err
+	}
+	return f.newHandle(ctx, fd, flags), nil
 }
 
 // openInode opens the regular file that an fd refers to.
@@ -128,24 +142,19 @@ func openInode(fd int, flags uint32) (int, error) {
 	return unix.Open(procPath(fd), backingFlags(flags)&^(unix.O_NOFOLLOW|unix.O_NONBLOCK), 0)
 }
 
-// openToWrite opens under the slot lock: apply must not replace the file
+// openToWrite is openToRead under the slot lock: apply must not replace the file
 // between its look for writers and ours.
 func (f *FileNode) openToWrite(ctx context.Context, flags uint32) (*fileHandle, error) {
-	for {
-		l, ok := f.link()
-		if !ok {
-			fd, err := f.reopen(flags)
-			if err != nil {
-				return nil, err
-			}
-			return f.newHandle(ctx, fd, flags), nil
-		}
-		h, err := f.openToWriteAt(ctx, l, flags)
-		if !gone(err) {
-			return h, err
-		}
-		f.dropLink(l)
+	l, named := f.link()
+	if !named {
+		return f.reopen(ctx, flags)
 	}
+	h, err := f.openToWriteAt(ctx, l, flags)
+	if gone(err) {
+		f.dropLink(l)
+		return nil, unix.ESTALE
+	}
+	return h, err
 }
 
 func (f *FileNode) openToWriteAt(ctx context.Context, l link, flags uint32) (h *fileHandle, err error) {
