@@ -244,7 +244,7 @@ func (a *applier) unaccounted(path string) error {
 	for path != "" {
 		if _, known := a.tx.Lookup(path); known {
 			_, err := a.r.tree.Stat(path)
-			if err == nil || a.r.isMissing(path) || a.r.isMarked(path) {
+			if err == nil || a.r.isMissing(path) || a.r.journal.MarkedAbove(a.r.name, path) {
 				return nil
 			}
 			return err

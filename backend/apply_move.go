@@ -169,7 +169,7 @@ func (a *applier) renamed(n index.Node, slot index.Slot, info tree.Info) error {
 // carryMarks gives the marks of a name, and of all below it, to the name that it
 // got from an apply: who announced a change by the old one did so before.
 func (r *resource) carryMarks(from, to string) error {
-	if !r.journal.Marked(r.name, from) {
+	if !r.journal.MarkedBelow(r.name, from) {
 		return nil
 	}
 	op, err := r.journal.Begin(journal.Record{Kind: journal.KindRename, Resource: r.name, Path: from, To: to})

@@ -92,11 +92,7 @@ func known(tx *index.Tx, path string) *index.Node {
 // scanSoon wants a scan, but not one after the other.
 func (r *resource) scanSoon() { r.scanAgain = earlier(r.scanAgain, r.now().Add(burstTime)) }
 
-func (r *resource) isUnwatched() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.unwatched != ""
-}
+func (r *resource) isUnwatched() bool { return r.notes(&r.unwatched) }
 
 // setUnwatched notes why nobody tells of changes beside the mount, for status;
 // nil: somebody does.
@@ -105,11 +101,5 @@ func (r *resource) setUnwatched(err error) {
 	if err != nil {
 		text = fmt.Sprintf("changes beside the mount are only found by a scan every %s: %v", scanPause, err)
 	}
-	r.mu.Lock()
-	again := r.unwatched == text
-	r.unwatched = text
-	r.mu.Unlock()
-	if !again && text != "" {
-		r.log.Warn("not watched", "resource", r.name, "error", err)
-	}
+	r.note(&r.unwatched, text, "not watched")
 }

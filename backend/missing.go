@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/silvermirror/smfs/backend/index"
-	"github.com/silvermirror/smfs/fs/tree"
 )
 
 // A scan that would delete over half of at least this many files asks first.
@@ -55,22 +53,10 @@ func (r *resource) holdBack(s *scanResult) (bool, error) {
 }
 
 // asks tells whether something is held back that is missing.
-func (r *resource) asks() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.question != ""
-}
+func (r *resource) asks() bool { return r.notes(&r.question) }
 
 // ask shows in status what is held back and why, until a later scan answers it.
-func (r *resource) ask(question string) {
-	r.mu.Lock()
-	again := r.question == question
-	r.question = question
-	r.mu.Unlock()
-	if !again && question != "" {
-		r.log.Warn("held back", "resource", r.name, "question", question)
-	}
-}
+func (r *resource) ask(question string) { r.note(&r.question, question, "held back") }
 
 func orHere(path string) string {
 	if path == "" {
@@ -79,82 +65,38 @@ func orHere(path string) string {
 	return path
 }
 
-// checkRoot tells whether the root is the one that the resource was recorded
-// for: an empty mount point or another disk in its place deletes nothing.
-func (r *resource) checkRoot() error {
-	if err := r.checkPlace(); err != nil {
-		return err
-	}
-	var err error
-	for _, id := range r.store.Meta().ResourceIDs {
-		if err = r.tree.Healthy(id, ""); err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("another directory may be in its place, so nothing is deleted; if it is meant to be there, run in the mirror: smfs restore %s: %w",
-		orHere(r.mirrorPath("")), err)
-}
-
-// errMoved means that the root of a resource elsewhere is not where it was.
-var errMoved = errors.New("its directory was moved or removed")
-
-// checkPlace tells whether the root, if it is elsewhere, still is where it was
-// opened. The kernel says where it is: to look there might lead into the mount.
-func (r *resource) checkPlace() error {
-	if r.rootPath == "" {
-		return nil
-	}
-	if at, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", r.tree.RootFD())); err == nil && at != r.rootPath {
-		return fmt.Errorf("%w: put it back, or unmount and mount the mirror (%s is %s now)", errMoved, r.rootPath, at)
-	}
-	return nil
-}
-
-// adoptRoot makes the directory that is there the resource's, should it belong to
-// none.
-func (r *resource) adoptRoot() error {
-	if err := r.checkRoot(); !errors.Is(err, tree.ErrUnhealthy) {
-		return nil
-	}
-	id, err := r.tree.RootID()
-	if err != nil {
-		return err
-	}
-	if id != "" {
-		return WithHint(fmt.Errorf("%w: %s is the directory of another resource, %s", ErrInvalid, r.conf.Directory, id),
-			"put the right directory in its place; or have this one adopted, with: setfattr -x "+tree.RootXattr+" "+r.conf.Directory)
-	}
-	return r.markRoot()
-}
-
 // bringBack has what is missing at or below a path, and held back, on disk again
 // as the head has it. With a directory that is missing as a whole all of it comes
 // back. It returns how many files came.
 func (r *resource) bringBack(ctx context.Context, path string) (files int, err error) {
 	if path == "" {
-		if err := r.adoptRoot(); err != nil {
+		adopted, err := r.adoptRoot()
+		if err != nil {
 			return 0, err
 		}
-		r.needScan("to see the directory anew", nil)
+		if adopted {
+			r.needScan("to see the directory anew", nil)
+		}
 	}
-	var left, inTheWay []string
+	var left map[string]bool
+	var inTheWay []string
 	err = r.index.Update(func(tx *index.Tx) error {
-		left, inTheWay = nil, nil
+		left, inTheWay = map[string]bool{}, nil
 		before := tx.Count()
-		for _, p := range r.missing {
+		for p := range r.missing {
 			n, known := tx.Lookup(p)
 			if !known {
 				continue
 			}
 			if info, err := r.tree.Stat(p); !isAbsent(err) {
 				if kind, _ := kindOf(info); err != nil || !isNode(&n, kind, info) {
-					left = append(left, p)
+					left[p] = true
 					inTheWay = append(inTheWay, p)
 				}
 				continue
 			}
 			if !within(p, path) && !within(path, p) {
-				left = append(left, p)
+				left[p] = true
 				continue
 			}
 			if _, err := tx.DeleteTree(n.Parent, n.Name); err != nil {
@@ -173,6 +115,7 @@ func (r *resource) bringBack(ctx context.Context, path string) (files int, err e
 	}
 	r.missing = left
 	err = r.applyIfBehind(ctx)
+	slices.Sort(inTheWay)
 	for _, p := range inTheWay {
 		if within(p, path) || within(path, p) {
 			err = errors.Join(err, WithHint(fmt.Errorf("%w: something else is at %s now", ErrRefused, r.mirrorPath(p)), "move it away, and restore again"))
@@ -190,15 +133,10 @@ func (r *resource) bringBack(ctx context.Context, path string) (files int, err e
 var errHeldBack = errors.New("what was there is missing, which is held back")
 
 // holdsBack tells whether what the index has at a path is missing and held back.
-func (r *resource) holdsBack(path string) bool { return slices.Contains(r.missing, path) }
+func (r *resource) holdsBack(path string) bool { return r.missing[path] }
 
 // isMissing tells whether a path, or a directory above it, is missing and held
 // back.
 func (r *resource) isMissing(path string) bool {
-	for _, p := range r.missing {
-		if within(path, p) {
-			return true
-		}
-	}
-	return false
+	return len(r.missing) > 0 && underAny(path, r.missing)
 }

@@ -2,11 +2,9 @@ package backend_test
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,17 +14,7 @@ import (
 // TestOfflineHistories changes a mirror at random while no engine runs, and
 // wants the head to be what is on disk whenever one has run again.
 func TestOfflineHistories(t *testing.T) {
-	seed := *randomSeed
-	if seed == 0 {
-		seed = uint64(time.Now().UnixNano())
-	}
-	for i := range *randomRounds {
-		seed := seed + uint64(i)
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Logf("-random.seed=%d", seed)
-			offlineHistory(t, rand.New(rand.NewPCG(seed, 2)))
-		})
-	}
+	histories(t, offlineHistory)
 }
 
 func offlineHistory(t *testing.T, rnd *rand.Rand) {
@@ -38,11 +26,7 @@ func offlineHistory(t *testing.T, rnd *rand.Rand) {
 			h.dirs = append(h.dirs, a+"/"+b, a+"/"+b+"/a", a+"/"+b+"/b")
 		}
 	}
-	defer func() {
-		if t.Failed() {
-			t.Logf("history:\n%s", strings.Join(h.log, "\n"))
-		}
-	}()
+	defer h.showIfFailed()
 	m := openMirror(t, t.TempDir())
 	for range 15 {
 		m.stop()

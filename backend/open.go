@@ -184,15 +184,6 @@ func (r *resource) openDirectory(base int, create bool) error {
 	return err
 }
 
-// markRoot writes the resource's id to its root, where the filesystem can.
-func (r *resource) markRoot() error {
-	err := r.tree.MarkRoot(r.store.Meta().ResourceIDs[0])
-	if errors.Is(err, tree.ErrUnsupported) {
-		return nil
-	}
-	return err
-}
-
 // openHead reads the head and sets up the sync state.
 func (r *resource) openHead() error {
 	r.head = r.store.Head()

@@ -23,6 +23,12 @@ var (
 // meet at random, and wants them to be equal at the end, with every content
 // that nobody overwrote or deleted still somewhere.
 func TestRandomHistories(t *testing.T) {
+	histories(t, randomHistory)
+}
+
+// histories runs a random test as often as -random.rounds says, each time from a
+// seed that it prints.
+func histories(t *testing.T, test func(t *testing.T, rnd *rand.Rand)) {
 	seed := *randomSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
@@ -30,8 +36,8 @@ func TestRandomHistories(t *testing.T) {
 	for i := range *randomRounds {
 		seed := seed + uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			t.Logf("seed %d", seed)
-			randomHistory(t, rand.New(rand.NewPCG(seed, 1)))
+			t.Logf("-random.seed=%d", seed)
+			test(t, rand.New(rand.NewPCG(seed, 1)))
 		})
 	}
 }
@@ -82,14 +88,16 @@ func (h *history) note(format string, args ...any) {
 	h.log = append(h.log, fmt.Sprintf(format, args...))
 }
 
+func (h *history) showIfFailed() {
+	if h.t.Failed() {
+		h.t.Logf("history:\n%s", strings.Join(h.log, "\n"))
+	}
+}
+
 // settle has all mirrors meet and checks what has become of everything.
 func (h *history) settle(mirrors []*mirror) {
 	t := h.t
-	defer func() {
-		if t.Failed() {
-			t.Logf("history:\n%s", strings.Join(h.log, "\n"))
-		}
-	}()
+	defer h.showIfFailed()
 	for range 2 {
 		for i, m := range mirrors {
 			m.meet(mirrors[(i+1)%len(mirrors)])

@@ -66,7 +66,7 @@ type resource struct {
 	nodes      map[string]*link // in use, by link.node
 	scanAgain  time.Time        // when to scan again; zero: what the last scan and the watch have told is all
 	scannedAll atomic.Bool      // a scan was complete
-	missing    []string         // by the last scan, and held back
+	missing    map[string]bool  // by the last scan, and held back
 
 	acceptDeletes bool // that a scan held back
 	background    sync.WaitGroup

@@ -3,7 +3,6 @@ package backend
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,8 +44,10 @@ func (r *resource) scan(ctx context.Context) (*scanResult, error) {
 	if s.err == nil {
 		s.err = r.checkPlace()
 	}
-	if s.err == nil && len(s.missing) == 0 {
-		s.err = r.adoptRoot() // as after a copy without its attributes
+	if s.err == nil && len(s.missing) == 0 { // as after a copy without its attributes
+		if _, err := r.adoptRoot(); err != nil {
+			s.failed("", err)
+		}
 	}
 	if s.err == nil {
 		s.err = r.checkRoot()
@@ -72,15 +73,23 @@ type replacedDir struct {
 	is   tree.Info
 }
 
-// dir compares one directory that the index knows as id.
-func (s *scanner) dir(path string, id object.FileID) error {
-	if err := s.ctx.Err(); err != nil {
-		return err
+// list reads a directory, unless the scan is to end or that fails.
+func (s *scanner) list(path string) (names []tree.Name, ok bool) {
+	if s.ctx.Err() != nil {
+		return nil, false
 	}
 	names, err := s.r.tree.ReadDir(path)
 	if err != nil {
 		s.failed(path, err)
-		return nil
+	}
+	return names, err == nil
+}
+
+// dir compares one directory that the index knows as id.
+func (s *scanner) dir(path string, id object.FileID) error {
+	names, ok := s.list(path)
+	if !ok {
+		return s.ctx.Err()
 	}
 	var nodes []index.Node
 	if err := s.tx.Children(id, func(n index.Node) error {
@@ -90,6 +99,7 @@ func (s *scanner) dir(path string, id object.FileID) error {
 		return err
 	}
 	for len(names) > 0 || len(nodes) > 0 {
+		var err error
 		switch {
 		case len(nodes) == 0 || len(names) > 0 && names[0].Name < nodes[0].Name:
 			err = s.entry(join(path, names[0].Name), nil)
@@ -175,13 +185,9 @@ func (s *scanner) finishReplaced() error {
 // know. The rest of what is in it the committer finds, which walks new
 // directories, but no others.
 func (s *scanner) newDir(path string) error {
-	if err := s.ctx.Err(); err != nil {
-		return err
-	}
-	names, err := s.r.tree.ReadDir(path)
-	if err != nil {
-		s.failed(path, err)
-		return nil
+	names, ok := s.list(path)
+	if !ok {
+		return s.ctx.Err()
 	}
 	for _, n := range names {
 		if n.Mode != unix.S_IFDIR {
@@ -275,7 +281,10 @@ func (r *resource) finishScan(s *scanResult) error {
 		return err
 	}
 	if r.missing = nil; held {
-		r.missing = s.missing
+		r.missing = make(map[string]bool, len(s.missing))
+		for _, path := range s.missing {
+			r.missing[path] = true
+		}
 		r.scanAgain = earlier(r.scanAgain, r.now().Add(scanPause))
 		return nil
 	}
@@ -287,13 +296,6 @@ func (r *resource) finishScan(s *scanResult) error {
 func (r *resource) needScan(why string, err error) {
 	r.wantScan = true
 	r.log.Info("a scan is needed", "resource", r.name, "since", why, "error", err)
-}
-
-// isMarked tells whether the journal knows of a change of a name or above it.
-func (r *resource) isMarked(path string) bool {
-	return slices.ContainsFunc(r.journal.Snapshot(r.name), func(m journal.Mark) bool {
-		return m.Inode == journal.FileKey{} && within(path, m.Path)
-	})
 }
 
 // startScan scans beside the worker.

@@ -54,3 +54,21 @@ func (p *pathSet) list() []string {
 	sort.Strings(out)
 	return out
 }
+
+// note sets one of the texts that status shows, and logs it if it is new.
+func (r *resource) note(at *string, text, what string) {
+	r.mu.Lock()
+	again := *at == text
+	*at = text
+	r.mu.Unlock()
+	if !again && text != "" {
+		r.log.Warn(what, "resource", r.name, "note", text)
+	}
+}
+
+// notes tells whether that text is set.
+func (r *resource) notes(at *string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return *at != ""
+}

@@ -150,12 +150,35 @@ func (j *Journal) restatement(resource string, n *node) Record {
 	return r
 }
 
-// Marked tells whether a name of a resource or anything below it has a mark.
-func (j *Journal) Marked(resource, path string) bool {
+// MarkedBelow tells whether a name of a resource or anything below it has a mark.
+func (j *Journal) MarkedBelow(resource, path string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	d := j.sets[resource]
 	return d != nil && d.count > 0 && d.root.walk(path, false) != nil
+}
+
+// MarkedAbove tells whether a name of a resource or a directory above it has a
+// mark.
+func (j *Journal) MarkedAbove(resource, path string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	d := j.sets[resource]
+	if d == nil {
+		return false
+	}
+	for n := &d.root; n != nil; {
+		if n.marked {
+			return true
+		}
+		if path == "" {
+			return false
+		}
+		var name string
+		name, path = firstName(path)
+		n = n.kid(name, false)
+	}
+	return false
 }
 
 // Pending returns how many marks a resource has.

@@ -122,6 +122,14 @@ func TestModel(t *testing.T) {
 			if err := m.compare(j); err != nil {
 				t.Fatalf("seed %d, step %d: %v", seed, step, err)
 			}
+			p, isAbove, isBelow := path(), false, false
+			for marked := range m {
+				isAbove = isAbove || below(p, marked)
+				isBelow = isBelow || below(marked, p)
+			}
+			if j.MarkedAbove("r", p) != isAbove || j.MarkedBelow("r", p) != isBelow {
+				t.Fatalf("seed %d, step %d: marked above %q: %v, below: %v", seed, step, p, isAbove, isBelow)
+			}
 		}
 	}
 }

@@ -63,14 +63,15 @@ func (tx *Tx) SetKept(path string, key journal.FileKey) error {
 	})
 }
 
-// Kept tells whether SetKept noted that directory at that path.
-func (tx *Tx) Kept(path string, key journal.FileKey) (kept bool) {
+// Kept is the directory that SetKept noted at that path; zero: none.
+func (tx *Tx) Kept(path string) (key journal.FileKey) {
 	_ = tx.try(func() error {
-		v := tx.meta.Get([]byte(metaKept + path))
-		kept = len(v) == 16 && key == journal.FileKey{Ino: binary.BigEndian.Uint64(v), Gen: binary.BigEndian.Uint64(v[8:])}
+		if v := tx.meta.Get([]byte(metaKept + path)); len(v) == 16 {
+			key = journal.FileKey{Ino: binary.BigEndian.Uint64(v), Gen: binary.BigEndian.Uint64(v[8:])}
+		}
 		return nil
 	})
-	return kept
+	return key
 }
 
 // SetHeld notes whether what a scan found missing was held back: whether it is
