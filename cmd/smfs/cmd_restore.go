@@ -24,6 +24,9 @@ the version did not have are removed from it. What is there now stays in
 history. With --to FILE the version is written there instead, for a file only;
 "-" is standard output.
 
+Where files are missing that nobody is known to have deleted ("smfs status" tells),
+these come back as they were last, and nothing is removed.
+
 --at takes a commit id or its beginning, a time (2026-05-01, "2026-05-01 14:00",
 RFC 3339, yesterday), or how long ago (90m, 36h, 3d).`,
 		Example: `  smfs restore report.txt

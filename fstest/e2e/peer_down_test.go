@@ -112,6 +112,22 @@ func resolved(t *testing.T, a, b *fstest.Mirror) {
 	}
 }
 
+// TestRemovedPeer ends the exchange at once, where the peer was removed and there.
+func TestRemovedPeer(t *testing.T) {
+	t.Parallel()
+	a, b, _ := mounted(t)
+	if len(b.Status().Peers) != 1 {
+		t.Fatalf("peers of B: %+v", b.Status().Peers)
+	}
+	a.Run("peer", "remove", "b")
+	eventually(t, "no peer on either side", func() bool {
+		return len(a.Status().Peers) == 0 && len(b.Status().Peers) == 0
+	})
+	check(t, put(a, "later", "text"))
+	a.Run("wait", "--committed")
+	absent(t, b.Path("later"))
+}
+
 // TestSameEditIsNoConflict writes the same bytes on both sides.
 func TestSameEditIsNoConflict(t *testing.T) {
 	t.Parallel()

@@ -38,9 +38,20 @@ func same(t *testing.T, a, b *fstest.Mirror) {
 // the same: nothing but time brings them there.
 func meet(t *testing.T, mirrors ...*fstest.Mirror) {
 	t.Helper()
-	for _, m := range mirrors {
-		m.Run("wait", "--committed")
+	settle := func() { // also what is being applied
+		for _, m := range mirrors {
+			m.Run("wait", "--committed")
+		}
 	}
+	settle()
+	met := false
+	defer func() {
+		for _, m := range mirrors {
+			if !met {
+				t.Logf("status of %s:\n%s", m.Dir, m.Run("status"))
+			}
+		}
+	}()
 	eventually(t, "one head on all mirrors", func() bool {
 		want := mirrors[0].Status().Resources[0]
 		for _, m := range mirrors {
@@ -50,6 +61,8 @@ func meet(t *testing.T, mirrors ...*fstest.Mirror) {
 		}
 		return true
 	})
+	met = true
+	settle()
 	for _, m := range mirrors[1:] {
 		fstest.Same(t, mirrors[0].Dir, m.Dir)
 	}
