@@ -276,6 +276,15 @@ func (a *applier) put(n index.Node) error {
 // errParentWaits says that the directory of an entry is not there yet.
 var errParentWaits = errors.New("its directory is not there yet")
 
+// at is a path's slot in the directory that the index has there: what an apply
+// changes in a directory it does not change in another one that is moved to its
+// place meanwhile.
+func (a *applier) at(path string) tree.Slot {
+	dir, _ := splitPath(path)
+	n, _ := a.tx.Lookup(dir)
+	return tree.Slot{Path: path, Dir: n.Key}
+}
+
 // pathOf returns where a name is on disk, if its directory is there.
 func (a *applier) pathOf(slot index.Slot) (string, bool) {
 	path, err := a.tx.Path(slot)

@@ -14,7 +14,7 @@ func (a *applier) link(path string, slot index.Slot, from index.Node, e object.E
 	if !ok {
 		return errParentWaits
 	}
-	info, err := a.r.tree.Link(old, path, expectNode(from))
+	info, err := a.r.tree.Link(a.at(old), a.at(path), expectNode(from))
 	if err != nil {
 		return err
 	}
@@ -102,22 +102,22 @@ func (a *applier) relink(was index.Node, e object.Entry) error {
 // linkOver makes the name at, which is as the index says in n but for a link
 // that the file has lost, another name of the file at path.
 func (a *applier) linkOver(path, at string, n index.Node) error {
-	now, err := a.r.tree.Stat(path)
+	now, err := a.r.tree.StatIn(a.at(path))
 	if err != nil {
 		return err
 	}
-	old, err := a.r.tree.Stat(at)
+	old, err := a.r.tree.StatIn(a.at(at))
 	if err != nil {
 		return err
 	}
 	n.Ctime = old.Ctime
 	dir, _ := splitPath(at)
-	tmp, err := a.r.tree.NewTempLink(dir, path, tree.Exactly(now))
+	tmp, err := a.r.tree.NewTempLink(dir, a.at(path), tree.Exactly(now))
 	if err != nil {
 		return err
 	}
 	defer tmp.Discard()
-	_, err = a.r.tree.Place(tmp, at, expectNode(n))
+	_, err = a.r.tree.Place(tmp, a.at(at), expectNode(n))
 	return err
 }
 

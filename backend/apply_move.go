@@ -80,7 +80,7 @@ func (a *applier) clear(path string, n index.Node) error {
 // aside moves what is at a name out of the way, under a hidden name.
 func (a *applier) aside(path string, n index.Node) error {
 	at := asideSlot(n)
-	info, err := a.r.tree.Rename(path, at.Name, expectNode(n))
+	info, err := a.r.tree.Rename(a.at(path), tree.At(at.Name), expectNode(n))
 	if err != nil {
 		return err
 	}
@@ -135,9 +135,9 @@ func (a *applier) rename(n index.Node, path string, slot index.Slot) error {
 	if !ok {
 		return errParentWaits
 	}
-	info, err := a.r.tree.Rename(old, path, expectNode(n))
+	info, err := a.r.tree.Rename(a.at(old), a.at(path), expectNode(n))
 	if errors.Is(err, tree.ErrChanged) || isAbsent(err) {
-		if there, e := a.r.tree.Stat(path); e == nil && there.Key == n.Key {
+		if there, e := a.r.tree.StatIn(a.at(path)); e == nil && there.Key == n.Key {
 			info, err = there, nil // it was moved before a crash
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/silvermirror/smfs/backend/index"
@@ -51,17 +52,17 @@ func (a *applier) add(p placed) error {
 func (a *applier) create(path string, slot index.Slot, e object.Entry, over *index.Node) error {
 	var info tree.Info
 	var err error
+	var adopted bool
 	if over != nil {
 		err = a.sure(path, *over)
 	}
 	switch {
 	case err != nil:
 	case e.Kind == object.Dir:
-		info, err = a.r.tree.Mkdir(path, e.Mode|0o700)
-		if errors.Is(err, tree.ErrChanged) {
-			info, err = a.adoptDir(path)
+		info, err = a.r.tree.Mkdir(a.at(path), e.Mode|0o700)
+		if adopted = errors.Is(err, tree.ErrChanged); adopted {
+			info, err = a.adoptDir(path, e.ID)
 		}
-		a.modes = append(a.modes, laterMode{slot, e.Mode})
 	case e.Kind == object.Symlink:
 		info, err = a.symlink(path, e, over)
 	default:
@@ -75,30 +76,52 @@ func (a *applier) create(path string, slot index.Slot, e object.Entry, over *ind
 	if err != nil {
 		return err
 	}
-	if err := a.record(slot, e, info); err != nil || over == nil {
+	if err := a.record(slot, e, info); err != nil {
 		return err
+	}
+	if e.Kind == object.Dir {
+		a.modes = append(a.modes, laterMode{slot, e.Mode})
+	}
+	if adopted {
+		return a.walkLater(path, slot)
+	}
+	if over == nil {
+		return nil
 	}
 	return a.restatAll(*over) // it has a name less
 }
 
 // adoptDir takes a directory that is there already: two nodes made it, or an
-// apply before this one.
-func (a *applier) adoptDir(path string) (tree.Info, error) {
-	info, err := a.r.tree.Stat(path)
-	if err == nil && !isDir(info) {
+// apply before this one. One that the index knows elsewhere has moved here.
+func (a *applier) adoptDir(path string, id object.FileID) (tree.Info, error) {
+	info, err := a.r.tree.StatIn(a.at(path))
+	if err == nil && (!isDir(info) || a.isAnother(info, id)) {
 		err = tree.ErrChanged
 	}
 	return info, err
 }
 
+// walkLater has the committer find what is in a directory that was adopted.
+func (a *applier) walkLater(path string, slot index.Slot) error {
+	n, ok := a.tx.Get(slot.Parent, slot.Name)
+	if !ok {
+		return nil
+	}
+	n.Uncertain = true
+	if err := a.put(n); err != nil {
+		return err
+	}
+	return a.r.journal.Found(a.r.name, path)
+}
+
 // alreadyThere tells whether the name already is what it should become, as
 // after a crash between an apply and its index.
 func (a *applier) alreadyThere(path string, e object.Entry) (tree.Info, bool) {
-	info, err := a.r.tree.Stat(path)
+	info, err := a.r.tree.StatIn(a.at(path))
 	if err != nil {
 		return info, false
 	}
-	if kind, ok := kindOf(info); !ok || kind != e.Kind || kind == object.Dir {
+	if kind, ok := kindOf(info); !ok || kind != e.Kind || kind == object.Dir || a.isAnother(info, e.ID) {
 		return info, false
 	}
 	id, err := a.r.hashPath(path, info)
@@ -110,6 +133,15 @@ func (a *applier) alreadyThere(path string, e object.Entry) (tree.Info, bool) {
 	}
 	x, _, err := a.r.xattrs(path)
 	return info, err == nil && sameXattrs(x, e.Xattrs) && info.Mtime == e.Mtime && mirroredMode(info.Mode, e.Kind) == e.Mode
+}
+
+// isAnother tells whether an inode is what the index knows as another file, which
+// somebody has moved or linked to where it is now.
+func (a *applier) isAnother(info tree.Info, id object.FileID) bool {
+	return slices.ContainsFunc(a.tx.ByKey(info.Key), func(slot index.Slot) bool {
+		n, ok := a.tx.Get(slot.Parent, slot.Name)
+		return ok && n.ID != id
+	})
 }
 
 func (a *applier) symlink(path string, e object.Entry, over *index.Node) (tree.Info, error) {
@@ -124,7 +156,7 @@ func (a *applier) symlink(path string, e object.Entry, over *index.Node) (tree.I
 		return tree.Info{}, err
 	}
 	defer tmp.Discard()
-	return a.r.tree.Place(tmp, path, want)
+	return a.r.tree.Place(tmp, a.at(path), want)
 }
 
 // write places a file's content.
@@ -157,7 +189,7 @@ func (a *applier) write(path string, e object.Entry, over *index.Node) (tree.Inf
 	if err := tmp.SetMtime(e.Mtime); err != nil {
 		return tree.Info{}, err
 	}
-	return a.r.tree.Place(tmp, path, want)
+	return a.r.tree.Place(tmp, a.at(path), want)
 }
 
 // replaced returns what a new file takes its owner from, and what its slot
@@ -252,7 +284,7 @@ func (a *applier) rewrite(path string, n index.Node, e object.Entry) (tree.Info,
 			x := treeXattrs(e.Xattrs)
 			attr.Xattrs = &x
 		}
-		return a.r.tree.SetAttr(path, expectNode(n), attr)
+		return a.r.tree.SetAttr(a.at(path), expectNode(n), attr)
 	}
 	if err := a.sure(path, n); err != nil {
 		return tree.Info{}, err
@@ -291,7 +323,7 @@ func (a *applier) setModes() error {
 			x := treeXattrs(n.Xattrs)
 			attr.Xattrs = &x
 		}
-		info, err := a.r.tree.SetAttr(path, expectNode(n), attr)
+		info, err := a.r.tree.SetAttr(a.at(path), expectNode(n), attr)
 		if err != nil {
 			a.waits[path] = err.Error()
 			a.r.report(path, err)

@@ -25,9 +25,9 @@ func (a *applier) remove(p placed) error {
 	switch {
 	case err != nil:
 	case n.Kind == object.Dir:
-		err = a.r.tree.Rmdir(path, expectNode(n))
+		err = a.r.tree.Rmdir(a.at(path), expectNode(n))
 	default:
-		err = a.r.tree.Remove(path, expectNode(n))
+		err = a.r.tree.Remove(a.at(path), expectNode(n))
 	}
 	if isAbsent(err) && !a.goneFrom(path, n) {
 		return tree.ErrChanged

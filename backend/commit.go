@@ -37,6 +37,7 @@ type committer struct {
 	rewalk    map[string]bool          // directories that are walked again
 	displaced int                      // nodes that were put into limbo
 	lost      bool                     // something is missing without a deed: scan
+	behind    bool                     // the disk is not at the head, once this is committed
 	what      summary
 }
 
@@ -60,13 +61,14 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 	var made *object.Commit
 	var id object.CommitID
 	var done []journal.Mark
+	var behind bool
 	err = r.index.Update(func(tx *index.Tx) error {
 		if err := r.settleDisk(tx); err != nil {
 			return err
 		}
 		look := r.observe(tx, all, due)
 		c := &committer{
-			r: r, tx: tx, batch: batch, disk: tx.Disk(), moving: look.moving,
+			r: r, tx: tx, batch: batch, disk: tx.Disk(), moving: look.moving, behind: r.behind,
 			touched: map[index.Slot]bool{}, keep: map[string]bool{}, unsettled: map[string]bool{}, rewalk: map[string]bool{},
 			postponed: map[journal.FileKey]bool{},
 		}
@@ -86,11 +88,13 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 			r.needScan("a name is missing that nobody took away", nil)
 		}
 		made, id, err = c.write(ctx)
+		behind = c.behind
 		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("commit %s: %w", r.name, err)
 	}
+	r.behind = behind
 	if made != nil {
 		r.next = &nextHead{id, made}
 		if err := r.publishNext(); err != nil {

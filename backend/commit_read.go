@@ -121,7 +121,7 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 		return errChanging
 	}
 	if known != nil && n.Blob == known.Blob && lostFraction(s, after.Mtime, known.Entry.Mtime) {
-		if after, err = c.r.tree.SetAttr(s.path, tree.Exactly(after), tree.Attr{Mtime: &known.Entry.Mtime}); err != nil {
+		if after, err = c.r.tree.SetAttr(tree.At(s.path), tree.Exactly(after), tree.Attr{Mtime: &known.Entry.Mtime}); err != nil {
 			return errChanging
 		}
 	}

@@ -29,7 +29,7 @@ func (c *committer) write(ctx context.Context) (*object.Commit, object.CommitID,
 	if err != nil {
 		return nil, object.CommitID{}, err
 	}
-	c.r.behind = next != disk
+	c.behind = next != disk
 	id, head := c.r.headNow()
 	if head != nil && head.Tree == next {
 		return nil, id, c.batch.Commit()
@@ -41,7 +41,7 @@ func (c *committer) write(ctx context.Context) (*object.Commit, object.CommitID,
 	if err == nil {
 		err = c.tx.SetNext(id)
 	}
-	if err == nil && !c.r.behind {
+	if err == nil && !c.behind {
 		err = c.tx.SetApplied(id)
 	}
 	return made, id, err

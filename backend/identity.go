@@ -205,7 +205,7 @@ func (c *committer) whether(slot index.Slot, path string, ok bool, key journal.F
 	if !ok {
 		return unsure, tree.Info{}, nil
 	}
-	info, err := c.r.tree.StatIn(path, parent.Key)
+	info, err := c.r.tree.StatIn(tree.Slot{Path: path, Dir: parent.Key})
 	switch {
 	case err == nil && info.Key == key:
 		return holds, info, nil

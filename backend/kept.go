@@ -52,7 +52,7 @@ func (a *applier) clearKept(path string) error {
 	if err != nil || !a.r.keeps(a.tx, path, info) {
 		return nil // what is in the way, if anything, is something else
 	}
-	if err := a.r.tree.Rmdir(path, tree.Exactly(info)); !errors.Is(err, tree.ErrNotEmpty) {
+	if err := a.r.tree.Rmdir(a.at(path), tree.Exactly(info)); !errors.Is(err, tree.ErrNotEmpty) {
 		return err
 	}
 	for i := 1; ; i++ {
@@ -63,7 +63,7 @@ func (a *applier) clearKept(path string) error {
 		if _, err := a.r.tree.Stat(to); !isAbsent(err) {
 			continue
 		}
-		if _, err := a.r.tree.Rename(path, to, tree.Exactly(info)); err != nil {
+		if _, err := a.r.tree.Rename(a.at(path), a.at(to), tree.Exactly(info)); err != nil {
 			return err
 		}
 		a.r.log.Warn("what is not mirrored was in the way of a peer's change", "resource", a.r.name, "path", path, "is now", to)

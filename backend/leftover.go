@@ -82,7 +82,7 @@ func (r *resource) recoverLeftover(path string) error {
 	}
 	switch {
 	case l.spare:
-		return r.tree.Remove(path, tree.Exactly(info))
+		return r.tree.Remove(tree.At(path), tree.Exactly(info))
 	case l.home != "":
 		if err := l.moveTo(l.home); err == nil || !errors.Is(err, tree.ErrChanged) && !isAbsent(err) {
 			return err
@@ -200,7 +200,7 @@ func (l *leftover) asLeft() (bool, error) {
 }
 
 func (l *leftover) moveTo(path string) error {
-	if _, err := l.r.tree.Rename(l.path, path, tree.Exactly(l.info)); err != nil {
+	if _, err := l.r.tree.Rename(tree.At(l.path), tree.At(path), tree.Exactly(l.info)); err != nil {
 		return err
 	}
 	return l.r.journal.Found(l.r.name, path)

@@ -13,9 +13,10 @@ import (
 // nothing about it has to be kept: an apply takes up the difference, and a
 // local edit is merged with the head against the disk's tree (rebase).
 
-// applyIfBehind tries again what waits.
+// applyIfBehind tries again what waits. A commit may have settled it as well.
 func (r *resource) applyIfBehind(ctx context.Context) error {
 	if !r.behind {
+		r.setWaiting(nil)
 		return nil
 	}
 	return r.apply(ctx)

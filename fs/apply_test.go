@@ -26,7 +26,7 @@ func (w *world) place(path, text string) {
 	must(w.t, err)
 	_, err = tmp.Write([]byte(text))
 	must(w.t, err)
-	_, err = w.tree.Place(tmp, path, expect)
+	_, err = w.tree.Place(tmp, tree.At(path), expect)
 	must(w.t, err)
 	w.m.Drain()
 }
@@ -78,7 +78,7 @@ func TestApplyShowsAtOnce(t *testing.T) {
 		if got := w.list("d"); !slices.Equal(got, []string{"f", "unasked"}) {
 			w.t.Errorf("listing after the first: %q", got)
 		}
-		must(w.t, w.tree.Remove("d/unasked", tree.Exactly(w.info("d/unasked"))))
+		must(w.t, w.tree.Remove(tree.At("d/unasked"), tree.Exactly(w.info("d/unasked"))))
 		w.place("d/new", "came from elsewhere")
 		w.place("d/f", "replaced")
 		if got := w.read("d/new"); got != "came from elsewhere" {
@@ -90,13 +90,15 @@ func TestApplyShowsAtOnce(t *testing.T) {
 		if got := w.list("d"); !slices.Equal(got, []string{"f", "new"}) {
 			w.t.Errorf("listing %q", got)
 		}
-		must(w.t, w.tree.Remove("d/f", tree.Exactly(w.info("d/f"))))
+		must(w.t, w.tree.Remove(tree.At("d/f"), tree.Exactly(w.info("d/f"))))
 		mode := uint32(0o600)
-		_, err = w.tree.SetAttr("d/new", tree.Exactly(w.info("d/new")), tree.Attr{Mode: &mode})
+		_, err = w.tree.SetAttr(tree.At("d/new"), tree.Exactly(w.info("d/new")), tree.Attr{Mode: &mode})
 		must(w.t, err)
-		_, err = w.tree.Mkdir("d/sub", 0o755)
+		_, err = w.tree.Mkdir(tree.At("d/sub"), 0o755)
 		must(w.t, err)
-		_, err = w.tree.Symlink("new", "d/link", 5e9)
+		link, err := w.tree.NewTempSymlink("d", "new", 5e9, nil)
+		must(w.t, err)
+		_, err = w.tree.Place(link, tree.At("d/link"), tree.Absent())
 		must(w.t, err)
 		w.m.Drain()
 		_, err = os.Stat(w.path("d/f"))
@@ -134,7 +136,7 @@ func TestApplyBesideOpenFiles(t *testing.T) {
 		must(w.t, err)
 		tmp, err := w.tree.NewTemp("", 0o644, nil)
 		must(w.t, err)
-		if _, err = w.tree.Place(tmp, "f", tree.Exactly(w.info("f"))); !errors.Is(err, tree.ErrBusy) {
+		if _, err = w.tree.Place(tmp, tree.At("f"), tree.Exactly(w.info("f"))); !errors.Is(err, tree.ErrBusy) {
 			w.t.Errorf("replaced under a writer: %v", err)
 		}
 		must(w.t, tmp.Discard())
@@ -176,7 +178,7 @@ func TestApplyMovesDirectory(t *testing.T) {
 		dir, err := unix.Open(w.path("a/b"), unix.O_RDONLY|unix.O_DIRECTORY, 0)
 		must(w.t, err)
 		defer unix.Close(dir)
-		_, err = w.tree.Rename("a", "moved", tree.Exactly(w.info("a")))
+		_, err = w.tree.Rename(tree.At("a"), tree.At("moved"), tree.Exactly(w.info("a")))
 		must(w.t, err)
 		w.m.Drain()
 		w.journal.take()

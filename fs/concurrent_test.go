@@ -127,7 +127,7 @@ func (w *world) applyAtOnce(r *rand.Rand) {
 			expect = tree.Exactly(info)
 		}
 		if r.IntN(3) == 0 {
-			w.mayFail(w.tree.Remove(path, expect))
+			w.mayFail(w.tree.Remove(tree.At(path), expect))
 			continue
 		}
 		tmp, err := w.tree.NewTemp(parentOf(path), 0o644, nil)
@@ -135,7 +135,7 @@ func (w *world) applyAtOnce(r *rand.Rand) {
 			w.t.Errorf("make a temporary: %v", err)
 			return
 		}
-		if _, err := w.tree.Place(tmp, path, expect); err != nil {
+		if _, err := w.tree.Place(tmp, tree.At(path), expect); err != nil {
 			w.mayFail(err)
 			w.mayFail(tmp.Discard())
 		}

@@ -18,9 +18,9 @@ type Attr struct {
 // SetAttr changes attributes of what is in a slot. A file's mtime is set only
 // while nobody has it open for writing (else ErrBusy). ErrChanged: the slot is
 // not as expected. The root is path "".
-func (t *Tree) SetAttr(path string, want Expect, a Attr) (Info, error) {
+func (t *Tree) SetAttr(at Slot, want Expect, a Attr) (Info, error) {
 	const op = "set attributes of"
-	info, err := t.setAttr(op, path, want, a)
+	info, err := t.setAttr(op, at, want, a)
 	if err != nil {
 		return Info{}, err
 	}
@@ -28,8 +28,8 @@ func (t *Tree) SetAttr(path string, want Expect, a Attr) (Info, error) {
 	return info, nil
 }
 
-func (t *Tree) setAttr(op, path string, want Expect, a Attr) (Info, error) {
-	dir, name, err := t.openSlot(op, path)
+func (t *Tree) setAttr(op string, at Slot, want Expect, a Attr) (Info, error) {
+	dir, name, err := t.openSlotOrRoot(op, at)
 	if err != nil {
 		return Info{}, err
 	}
@@ -40,7 +40,7 @@ func (t *Tree) setAttr(op, path string, want Expect, a Attr) (Info, error) {
 		err = ErrChanged
 	}
 	if err != nil {
-		return Info{}, t.fail(op, path, err)
+		return Info{}, t.fail(op, at.Path, err)
 	}
 	defer unix.Close(fd)
 	before, err := StatFD(fd)
@@ -51,16 +51,16 @@ func (t *Tree) setAttr(op, path string, want Expect, a Attr) (Info, error) {
 		err = setInode(fd, before, want, a)
 	}
 	if err != nil {
-		return Info{}, t.fail(op, path, err)
+		return Info{}, t.fail(op, at.Path, err)
 	}
 	info, err := StatFD(fd)
-	return info, t.fail(op, path, err)
+	return info, t.fail(op, at.Path, err)
 }
 
-// openSlot is openParent that has a slot for the root too: "." in itself.
-func (t *Tree) openSlot(op, path string) (*dirRef, string, error) {
-	if path != "" {
-		return t.openParent(op, path)
+// openSlotOrRoot is openSlot that has a slot for the root too: "." in itself.
+func (t *Tree) openSlotOrRoot(op string, at Slot) (*dirRef, string, error) {
+	if at.Path != "" {
+		return t.openSlot(op, at)
 	}
 	dir, err := t.openDir(op, "")
 	return dir, ".", err

@@ -70,7 +70,7 @@ func BenchmarkReplace(b *testing.B) {
 			continue
 		}
 		if _, err = io.WriteString(tmp, "content"); err == nil {
-			info, err = t.Place(tmp, "a/b/c7/f7", Exactly(info))
+			info, err = t.Place(tmp, At("a/b/c7/f7"), Exactly(info))
 		}
 	}
 }

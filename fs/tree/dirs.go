@@ -54,6 +54,18 @@ func (t *Tree) openParent(op, path string) (*dirRef, string, error) {
 	return ref, name, err
 }
 
+// openSlot walks to the directory of a slot. ErrChanged, with the directory's
+// path: the path leads to another one.
+func (t *Tree) openSlot(op string, s Slot) (*dirRef, string, error) {
+	dir, name, err := t.openParent(op, s.Path)
+	if err == nil && s.Dir != (journal.FileKey{}) && dir.Key() != s.Dir {
+		dir.Release()
+		path, _, _ := split(s.Path)
+		return nil, "", &Error{Op: op + " in", Path: path, Err: ErrChanged}
+	}
+	return dir, name, err
+}
+
 // refer takes over an fd.
 func (t *Tree) refer(op, path string, fd int) (*dirRef, error) {
 	info, err := StatFD(fd)

@@ -31,17 +31,17 @@ func TestNothingStaysOpen(t *testing.T) {
 
 func tryEverything(t *testing.T, tr *Tree) {
 	t.Helper()
-	d := must[Info](t)(tr.Mkdir("d", 0o755))
-	f := must[Info](t)(tr.Place(temp(t, tr, "d", "x"), "d/f", Absent()))
+	d := must[Info](t)(tr.Mkdir(At("d"), 0o755))
+	f := must[Info](t)(tr.Place(temp(t, tr, "d", "x"), At("d/f"), Absent()))
 	tmp := temp(t, tr, "d", "y")
-	_, err := tr.Place(tmp, "d/f", Exactly(d))
+	_, err := tr.Place(tmp, At("d/f"), Exactly(d))
 	wantErr(t, err, ErrChanged)
-	_, err = tr.Place(tmp, "x/f", Absent())
+	_, err = tr.Place(tmp, At("x/f"), Absent())
 	wantErr(t, err, os.ErrNotExist)
-	f = must[Info](t)(tr.Place(tmp, "d/f", Exactly(f)))
-	_, err = tr.Place(tmp, "d/f", Exactly(f))
+	f = must[Info](t)(tr.Place(tmp, At("d/f"), Exactly(f)))
+	_, err = tr.Place(tmp, At("d/f"), Exactly(f))
 	wantErr(t, err, ErrClosed)
-	f = must[Info](t)(tr.SetAttr("d/f", Exactly(f), Attr{Mode: new(uint32)}))
+	f = must[Info](t)(tr.SetAttr(At("d/f"), Exactly(f), Attr{Mode: new(uint32)}))
 	must[[]Name](t)(tr.ReadDir("d"))
 	xattrs(t, tr, "d/f")
 	if _, _, err := tr.Readlink("d/f"); !errors.Is(err, unix.EINVAL) {
@@ -51,7 +51,7 @@ func tryEverything(t *testing.T, tr *Tree) {
 		t.Errorf("OpenFile of a directory: %v", err)
 	}
 	must[[]string](t)(tr.RemoveTemps(t.Context()))
-	f = must[Info](t)(tr.Rename("d/f", "g", Exactly(f)))
-	check(t, tr.Remove("g", Exactly(f)))
-	check(t, tr.Rmdir("d", Exactly(d)))
+	f = must[Info](t)(tr.Rename(At("d/f"), At("g"), Exactly(f)))
+	check(t, tr.Remove(At("g"), Exactly(f)))
+	check(t, tr.Rmdir(At("d"), Exactly(d)))
 }

@@ -59,7 +59,7 @@ func TestForeignMount(t *testing.T) {
 		}
 		_, err := tr.NewTemp("d/m", 0o644, nil)
 		wantErr(t, err, ErrForeignMount)
-		_, err = tr.Mkdir("bound/x", 0o755)
+		_, err = tr.Mkdir(At("bound/x"), 0o755)
 		wantErr(t, err, ErrForeignMount)
 		if list := must[[]Name](t)(tr.ReadDir("d")); len(list) != 1 || list[0].Name != "m" {
 			t.Errorf("directory above the mount lists %v", list)
@@ -98,9 +98,9 @@ func TestUnderAMount(t *testing.T) {
 					t.Errorf("d/f holds %q", got)
 				}
 				info := must[Info](t)(tr.Stat("d/f"))
-				info = must[Info](t)(tr.Place(temp(t, tr, "d", "under"), "d/f", Exactly(info)))
+				info = must[Info](t)(tr.Place(temp(t, tr, "d", "under"), At("d/f"), Exactly(info)))
 				list := []Xattr{{"user.a", "b"}}
-				must[Info](t)(tr.SetAttr("d/f", Exactly(info), Attr{Xattrs: &list}))
+				must[Info](t)(tr.SetAttr(At("d/f"), Exactly(info), Attr{Xattrs: &list}))
 				must[[]string](t)(tr.RemoveTemps(t.Context()))
 			}
 			if got := read(t, dir+"/d/f"); got != "above" {

@@ -10,16 +10,16 @@ import (
 // Remove empties a slot that is not a directory. What was in it goes only if
 // it was still as expected, without a writer, after it had left the slot.
 // ErrChanged, ErrBusy: the slot is as it was.
-func (t *Tree) Remove(path string, want Expect) error {
+func (t *Tree) Remove(at Slot, want Expect) error {
 	const op = "remove"
-	dir, name, err := t.openParent(op, path)
+	dir, name, err := t.openSlot(op, at)
 	if err != nil {
 		return err
 	}
 	defer dir.Release()
 	defer t.Lock(dir.Key())()
 	if err := t.remove(dir, name, want); err != nil {
-		return t.fail(op, path, err)
+		return t.fail(op, at.Path, err)
 	}
 	t.notify(func(n Notifier) {
 		n.Changed(dir.Key(), name)
@@ -63,9 +63,9 @@ func (t *Tree) retire(dir *dirRef, temp string) {
 
 // Mkdir makes a directory with exactly that mode and the parent's owner.
 // ErrChanged: the slot is not empty.
-func (t *Tree) Mkdir(path string, mode uint32) (Info, error) {
+func (t *Tree) Mkdir(at Slot, mode uint32) (Info, error) {
 	const op = "make directory"
-	dir, name, err := t.openParent(op, path)
+	dir, name, err := t.openSlot(op, at)
 	if err != nil {
 		return Info{}, err
 	}
@@ -73,7 +73,7 @@ func (t *Tree) Mkdir(path string, mode uint32) (Info, error) {
 	defer t.Lock(dir.Key())()
 	info, err := t.mkdir(dir, name, mode)
 	if err != nil {
-		return Info{}, t.fail(op, path, err)
+		return Info{}, t.fail(op, at.Path, err)
 	}
 	t.notify(func(n Notifier) { n.Changed(dir.Key(), name) })
 	return info, nil
@@ -116,9 +116,9 @@ func (t *Tree) finishDir(dir *dirRef, name string, mode uint32) error {
 }
 
 // Rmdir removes an empty directory. ErrNotEmpty, ErrChanged.
-func (t *Tree) Rmdir(path string, want Expect) error {
+func (t *Tree) Rmdir(at Slot, want Expect) error {
 	const op = "remove directory"
-	dir, name, err := t.openParent(op, path)
+	dir, name, err := t.openSlot(op, at)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (t *Tree) Rmdir(path string, want Expect) error {
 		err = ErrNotDirectory
 	}
 	if err != nil {
-		return t.fail(op, path, err)
+		return t.fail(op, at.Path, err)
 	}
 	t.notify(func(n Notifier) { n.Changed(dir.Key(), name) })
 	return nil
@@ -141,14 +141,14 @@ func (t *Tree) Rmdir(path string, want Expect) error {
 // Rename moves what is in one slot, which may be open for writing, to another
 // slot, which must be empty. ErrChanged: the first is not as expected or the
 // second not empty; both are as they were.
-func (t *Tree) Rename(from, to string, want Expect) (Info, error) {
+func (t *Tree) Rename(from, to Slot, want Expect) (Info, error) {
 	const op = "rename"
-	src, fromName, err := t.openParent(op, from)
+	src, fromName, err := t.openSlot(op, from)
 	if err != nil {
 		return Info{}, err
 	}
 	defer src.Release()
-	dst, toName, err := t.openParent(op, to)
+	dst, toName, err := t.openSlot(op, to)
 	if err != nil {
 		return Info{}, err
 	}
@@ -156,7 +156,7 @@ func (t *Tree) Rename(from, to string, want Expect) (Info, error) {
 	defer t.Lock2(src.Key(), dst.Key())()
 	info, err := t.rename(src, fromName, dst, toName, want)
 	if err != nil {
-		return Info{}, t.fail(op, from, err)
+		return Info{}, t.fail(op, from.Path, err)
 	}
 	t.notify(func(n Notifier) { n.Moved(src.Key(), fromName, dst.Key(), toName, info.Key) })
 	return info, nil
@@ -185,30 +185,16 @@ func (t *Tree) rename(src *dirRef, from string, dst *dirRef, to string, want Exp
 	return asExpected(now, want), nil
 }
 
-// Symlink fills an empty slot with a symlink; mtime is in ns since 1970.
-// ErrChanged: the slot is not empty.
-func (t *Tree) Symlink(target, path string, mtime int64) (Info, error) {
-	dir, _, err := split(path)
-	if err != nil {
-		return Info{}, fmt.Errorf("symlink: %w", err)
-	}
-	tmp, err := t.NewTempSymlink(dir, target, mtime, nil)
-	if err != nil {
-		return Info{}, err
-	}
-	return t.placeOrDiscard(tmp, path)
-}
-
 // Link fills an empty slot with another name of a file. ErrChanged: the file
 // is not as expected, or the slot not empty.
-func (t *Tree) Link(from, to string, want Expect) (Info, error) {
+func (t *Tree) Link(from, to Slot, want Expect) (Info, error) {
 	const op = "link"
-	src, fromName, err := t.openParent(op, from)
+	src, fromName, err := t.openSlot(op, from)
 	if err != nil {
 		return Info{}, err
 	}
 	defer src.Release()
-	dst, toName, err := t.openParent(op, to)
+	dst, toName, err := t.openSlot(op, to)
 	if err != nil {
 		return Info{}, err
 	}
@@ -216,7 +202,7 @@ func (t *Tree) Link(from, to string, want Expect) (Info, error) {
 	defer t.Lock2(src.Key(), dst.Key())()
 	info, err := t.link(src, fromName, dst, toName, want)
 	if err != nil {
-		return Info{}, t.fail(op, from, err)
+		return Info{}, t.fail(op, from.Path, err)
 	}
 	t.notify(func(n Notifier) {
 		n.Changed(dst.Key(), toName)
@@ -255,12 +241,4 @@ func asExpected(now Info, want Expect) Info {
 		now.Size, now.Mtime, now.Ctime = want.info.Size, want.info.Mtime, want.info.Ctime
 	}
 	return now
-}
-
-func (t *Tree) placeOrDiscard(tmp *Temp, path string) (Info, error) {
-	info, err := t.Place(tmp, path, Absent())
-	if err != nil {
-		return Info{}, errors.Join(err, tmp.Discard())
-	}
-	return info, nil
 }

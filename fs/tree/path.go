@@ -3,6 +3,8 @@ package tree
 import (
 	"fmt"
 	"strings"
+
+	"github.com/silvermirror/smfs/journal"
 )
 
 // TempPrefix begins the names of this package's temporaries. ReadDir does not
@@ -35,6 +37,18 @@ func CheckName(name string) error {
 	}
 	return nil
 }
+
+// Slot is one name in one directory.
+type Slot struct {
+	Path string
+	// Dir is the directory that the path must lead to; zero: whichever it leads
+	// to. Who knows a directory by its path alone may meet another one, since
+	// directories move.
+	Dir journal.FileKey
+}
+
+// At is the slot of a path in whichever directory is there.
+func At(path string) Slot { return Slot{Path: path} }
 
 // split cuts a path into its parent and its last name. The root has none.
 func split(path string) (parent, name string, err error) {

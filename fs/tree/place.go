@@ -14,15 +14,15 @@ import (
 // ErrChanged, ErrBusy: the slot is as it was and the temp can be placed again
 // or discarded. On any other error too the temp is the caller's to discard.
 // A temp may be placed in another directory than it was made in.
-func (t *Tree) Place(tmp *Temp, path string, want Expect) (Info, error) {
+func (t *Tree) Place(tmp *Temp, at Slot, want Expect) (Info, error) {
 	const op = "place"
-	parent, name, err := t.openParent(op, path)
+	parent, name, err := t.openSlot(op, at)
 	if err != nil {
 		return Info{}, err
 	}
 	defer parent.Release()
 	if tmp.name == "" {
-		return Info{}, fmt.Errorf("%s %q: %w", op, path, ErrClosed)
+		return Info{}, fmt.Errorf("%s %q: %w", op, at.Path, ErrClosed)
 	}
 	if err := tmp.seal(); err != nil {
 		return Info{}, err
@@ -35,10 +35,10 @@ func (t *Tree) Place(tmp *Temp, path string, want Expect) (Info, error) {
 		err = p.replace()
 	}
 	if err != nil {
-		return Info{}, t.fail(op, path, err)
+		return Info{}, t.fail(op, at.Path, err)
 	}
 	info, err := p.placed()
-	return info, t.fail(op, path, err)
+	return info, t.fail(op, at.Path, err)
 }
 
 // placement is one Place, with the slot locks held.

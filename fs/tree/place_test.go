@@ -33,7 +33,7 @@ func TestPlace(t *testing.T) {
 		check(t, err)
 		check(t, tmp.SetXattrs([]Xattr{{"user.k", "v"}}))
 		check(t, tmp.SetMtime(1234567890123456789))
-		one := must[Info](t)(tr.Place(tmp, "f", Absent()))
+		one := must[Info](t)(tr.Place(tmp, At("f"), Absent()))
 		if one.Perm() != 0o640 || one.Mtime != 1234567890123456789 || one.Size != 3 {
 			t.Errorf("placed %+v", one)
 		}
@@ -45,12 +45,12 @@ func TestPlace(t *testing.T) {
 		}
 
 		tmp = temp(t, tr, "", "two")
-		_, err = tr.Place(tmp, "f", Absent())
+		_, err = tr.Place(tmp, At("f"), Absent())
 		wantErr(t, err, ErrChanged)
 		if got := read(t, dir+"/f"); got != "one" {
 			t.Fatalf("a slot that was not empty now holds %q", got)
 		}
-		two := must[Info](t)(tr.Place(tmp, "f", Exactly(one))) // the same temp, tried again
+		two := must[Info](t)(tr.Place(tmp, At("f"), Exactly(one))) // the same temp, tried again
 		if got := read(t, dir+"/f"); got != "two" {
 			t.Errorf("replaced: %q", got)
 		}
@@ -82,14 +82,14 @@ func TestPlaceRefusesWhatChanged(t *testing.T) {
 				check(t, change(dir+"/f"))
 				before, beforeErr := tr.Stat("f")
 				tmp := temp(t, tr, "", "theirs")
-				_, err := tr.Place(tmp, "f", Exactly(was))
+				_, err := tr.Place(tmp, At("f"), Exactly(was))
 				wantErr(t, err, ErrChanged)
 				if absent := beforeErr != nil; errors.Is(err, os.ErrNotExist) != absent {
 					t.Errorf("absent %v, but Place said %v", absent, err)
 				}
 				check(t, tmp.Discard())
-				wantErr(t, tr.Remove("f", Exactly(was)), ErrChanged)
-				_, err = tr.Rename("f", "g", Exactly(was))
+				wantErr(t, tr.Remove(At("f"), Exactly(was)), ErrChanged)
+				_, err = tr.Rename(At("f"), At("g"), Exactly(was))
 				wantErr(t, err, ErrChanged)
 				after, afterErr := tr.Stat("f")
 				if after != before || (afterErr == nil) != (beforeErr == nil) {
@@ -107,15 +107,15 @@ func TestPlaceWaitsForWriters(t *testing.T) {
 		refused := func(why string) {
 			t.Helper()
 			tmp := temp(t, tr, "", "theirs")
-			_, err := tr.Place(tmp, "f", Exactly(was))
+			_, err := tr.Place(tmp, At("f"), Exactly(was))
 			if !errors.Is(err, ErrBusy) {
 				t.Errorf("Place with %s: %v", why, err)
 			}
 			check(t, tmp.Discard())
-			if err := tr.Remove("f", Exactly(was)); !errors.Is(err, ErrBusy) {
+			if err := tr.Remove(At("f"), Exactly(was)); !errors.Is(err, ErrBusy) {
 				t.Errorf("Remove with %s: %v", why, err)
 			}
-			if _, err := tr.SetAttr("f", Exactly(was), Attr{Mtime: new(int64)}); !errors.Is(err, ErrBusy) {
+			if _, err := tr.SetAttr(At("f"), Exactly(was), Attr{Mtime: new(int64)}); !errors.Is(err, ErrBusy) {
 				t.Errorf("SetAttr with %s: %v", why, err)
 			}
 			f := must[*File](t)(tr.OpenFile("f"))
@@ -137,7 +137,7 @@ func TestPlaceWaitsForWriters(t *testing.T) {
 		if quiet, err := f.Quiet(); !quiet || err != nil {
 			t.Errorf("Quiet with a reader: %v, %v", quiet, err)
 		}
-		must[Info](t)(tr.Place(temp(t, tr, "", "theirs"), "f", Exactly(was)))
+		must[Info](t)(tr.Place(temp(t, tr, "", "theirs"), At("f"), Exactly(was)))
 	})
 }
 
@@ -173,9 +173,9 @@ func TestPlaceOwner(t *testing.T) {
 			uid, gid = 1234, 2345
 			check(t, os.Chown(dir, int(uid), int(gid)))
 		}
-		f := must[Info](t)(tr.Place(temp(t, tr, "", "x"), "f", Absent()))
-		d := must[Info](t)(tr.Mkdir("d", 0o711))
-		l := must[Info](t)(tr.Symlink("x", "l", 5))
+		f := must[Info](t)(tr.Place(temp(t, tr, "", "x"), At("f"), Absent()))
+		d := must[Info](t)(tr.Mkdir(At("d"), 0o711))
+		l := must[Info](t)(tr.Place(must[*Temp](t)(tr.NewTempSymlink("", "x", 5, nil)), At("l"), Absent()))
 		for name, i := range map[string]Info{"f": f, "d": d, "l": l} {
 			if i.UID != uid || i.GID != gid {
 				t.Errorf("%s belongs to %d:%d, its directory to %d:%d", name, i.UID, i.GID, uid, gid)
@@ -190,7 +190,7 @@ func TestPlaceOwner(t *testing.T) {
 		check(t, os.Chown(dir+"/f", 7, 8))
 		f = must[Info](t)(tr.Stat("f"))
 		tmp := must[*Temp](t)(tr.NewTemp("", 0o6755, &f))
-		f = must[Info](t)(tr.Place(tmp, "f", Exactly(f)))
+		f = must[Info](t)(tr.Place(tmp, At("f"), Exactly(f)))
 		if f.UID != 7 || f.GID != 8 || f.Perm() != 0o6755 {
 			t.Errorf("replaced file belongs to %d:%d, mode %o", f.UID, f.GID, f.Perm())
 		}
@@ -199,41 +199,43 @@ func TestPlaceOwner(t *testing.T) {
 
 func TestNamesAreComparedAndSwapped(t *testing.T) {
 	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
-		d := must[Info](t)(tr.Mkdir("d", 0o755))
-		_, err := tr.Mkdir("d", 0o755)
+		d := must[Info](t)(tr.Mkdir(At("d"), 0o755))
+		_, err := tr.Mkdir(At("d"), 0o755)
 		wantErr(t, err, ErrChanged)
-		f := must[Info](t)(tr.Place(temp(t, tr, "d", "x"), "d/f", Absent()))
-		wantErr(t, tr.Rmdir("d", Exactly(d)), ErrNotEmpty)
-		wantErr(t, tr.Rmdir("d/f", Exactly(f)), ErrNotDirectory)
-		wantErr(t, tr.Remove("d", Exactly(d)), ErrChanged)
+		f := must[Info](t)(tr.Place(temp(t, tr, "d", "x"), At("d/f"), Absent()))
+		wantErr(t, tr.Rmdir(At("d"), Exactly(d)), ErrNotEmpty)
+		wantErr(t, tr.Rmdir(At("d/f"), Exactly(f)), ErrNotDirectory)
+		wantErr(t, tr.Remove(At("d"), Exactly(d)), ErrChanged)
 
-		g := must[Info](t)(tr.Link("d/f", "g", Exactly(f)))
+		g := must[Info](t)(tr.Link(At("d/f"), At("g"), Exactly(f)))
 		if g.Key != f.Key || g.Nlink != 2 {
 			t.Errorf("link %+v of %+v", g, f)
 		}
-		_, err = tr.Link("d/f", "g", Exactly(g))
+		_, err = tr.Link(At("d/f"), At("g"), Exactly(g))
 		wantErr(t, err, ErrChanged)
-		_, err = tr.Symlink("x", "g", 0)
+		link := must[*Temp](t)(tr.NewTempSymlink("", "x", 0, nil))
+		_, err = tr.Place(link, At("g"), Absent())
 		wantErr(t, err, ErrChanged)
-		_, err = tr.Rename("d/f", "g", Exactly(g))
+		check(t, link.Discard())
+		_, err = tr.Rename(At("d/f"), At("g"), Exactly(g))
 		wantErr(t, err, ErrChanged)
-		_, err = tr.Rename("g", "h", Exactly(f)) // ctime moved by the link
+		_, err = tr.Rename(At("g"), At("h"), Exactly(f)) // ctime moved by the link
 		wantErr(t, err, ErrChanged)
-		h := must[Info](t)(tr.Rename("g", "d/h", Exactly(g)))
+		h := must[Info](t)(tr.Rename(At("g"), At("d/h"), Exactly(g)))
 		if h.Key != f.Key {
 			t.Errorf("renamed %+v", h)
 		}
-		_, err = tr.Rename("d", "d/x", Exactly(d))
+		_, err = tr.Rename(At("d"), At("d/x"), Exactly(d))
 		if err == nil || errors.Is(err, os.ErrNotExist) {
 			t.Errorf("a directory moved below itself: %v", err)
 		}
-		e := must[Info](t)(tr.Rename("d", "e", Exactly(d)))
+		e := must[Info](t)(tr.Rename(At("d"), At("e"), Exactly(d)))
 		if e.Key != d.Key {
 			t.Errorf("renamed directory %+v", e)
 		}
-		check(t, tr.Remove("e/h", Exactly(must[Info](t)(tr.Stat("e/h")))))
-		check(t, tr.Remove("e/f", Exactly(must[Info](t)(tr.Stat("e/f")))))
-		check(t, tr.Rmdir("e", Exactly(e)))
+		check(t, tr.Remove(At("e/h"), Exactly(must[Info](t)(tr.Stat("e/h")))))
+		check(t, tr.Remove(At("e/f"), Exactly(must[Info](t)(tr.Stat("e/f")))))
+		check(t, tr.Rmdir(At("e"), Exactly(e)))
 		if list := must[[]Name](t)(tr.ReadDir("")); len(list) != 0 {
 			t.Errorf("left: %v", list)
 		}
@@ -245,18 +247,18 @@ func TestReplaceByLinkAndSymlink(t *testing.T) {
 		write(t, dir+"/a", "a")
 		write(t, dir+"/b", "b")
 		a, b := must[Info](t)(tr.Stat("a")), must[Info](t)(tr.Stat("b"))
-		tmp := must[*Temp](t)(tr.NewTempLink("", "a", Exactly(a)))
-		b = must[Info](t)(tr.Place(tmp, "b", Exactly(b)))
+		tmp := must[*Temp](t)(tr.NewTempLink("", At("a"), Exactly(a)))
+		b = must[Info](t)(tr.Place(tmp, At("b"), Exactly(b)))
 		if b.Key != a.Key || read(t, dir+"/b") != "a" {
 			t.Errorf("b is %+v, a %+v", b, a)
 		}
 		tmp = must[*Temp](t)(tr.NewTempSymlink("", "a", 77, nil))
-		b = must[Info](t)(tr.Place(tmp, "b", Exactly(b)))
+		b = must[Info](t)(tr.Place(tmp, At("b"), Exactly(b)))
 		if !b.IsSymlink() || b.Mtime != 77 || target(t, tr, "b") != "a" {
 			t.Errorf("b is %+v", b)
 		}
 		tmp = temp(t, tr, "", "file again")
-		must[Info](t)(tr.Place(tmp, "b", Exactly(b)))
+		must[Info](t)(tr.Place(tmp, At("b"), Exactly(b)))
 		if got := read(t, dir+"/b"); got != "file again" {
 			t.Errorf("b holds %q", got)
 		}
@@ -265,29 +267,29 @@ func TestReplaceByLinkAndSymlink(t *testing.T) {
 
 func TestSetAttr(t *testing.T) {
 	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
-		f := must[Info](t)(tr.Place(temp(t, tr, "", "x"), "f", Absent()))
+		f := must[Info](t)(tr.Place(temp(t, tr, "", "x"), At("f"), Absent()))
 		mode, mtime := uint32(0o400), int64(-5_000_000_001)
 		list := []Xattr{{"user.a", "1"}, {"user.b", "\x00\xff"}}
-		f = must[Info](t)(tr.SetAttr("f", Exactly(f), Attr{Mode: &mode, Mtime: &mtime, Xattrs: &list}))
+		f = must[Info](t)(tr.SetAttr(At("f"), Exactly(f), Attr{Mode: &mode, Mtime: &mtime, Xattrs: &list}))
 		if f.Perm() != mode || f.Mtime != mtime || f != must[Info](t)(tr.Stat("f")) {
 			t.Errorf("set: %+v", f)
 		}
 		fewer := []Xattr{{"user.b", "3"}}
-		f = must[Info](t)(tr.SetAttr("f", Exactly(f), Attr{Xattrs: &fewer})) // read-only by now
+		f = must[Info](t)(tr.SetAttr(At("f"), Exactly(f), Attr{Xattrs: &fewer})) // read-only by now
 		if got := xattrs(t, tr, "f"); fmt.Sprint(got) != fmt.Sprint(fewer) || f.Perm() != mode {
 			t.Errorf("attributes %q, mode %o", got, f.Perm())
 		}
 		check(t, os.Chmod(dir+"/f", 0o644))
-		_, err := tr.SetAttr("f", Exactly(f), Attr{Mode: &mode})
+		_, err := tr.SetAttr(At("f"), Exactly(f), Attr{Mode: &mode})
 		wantErr(t, err, ErrChanged)
 		check(t, os.Symlink("nowhere", dir+"/l"))
-		l := must[Info](t)(tr.SetAttr("l", Exactly(must[Info](t)(tr.Stat("l"))), Attr{Mtime: &mtime}))
+		l := must[Info](t)(tr.SetAttr(At("l"), Exactly(must[Info](t)(tr.Stat("l"))), Attr{Mtime: &mtime}))
 		if l.Mtime != mtime {
 			t.Errorf("symlink's mtime %d", l.Mtime)
 		}
 		root := must[Info](t)(tr.Stat(""))
 		mode = 0o711
-		if root = must[Info](t)(tr.SetAttr("", Exactly(root), Attr{Mode: &mode})); root.Perm() != mode {
+		if root = must[Info](t)(tr.SetAttr(At(""), Exactly(root), Attr{Mode: &mode})); root.Perm() != mode {
 			t.Errorf("root's mode %o", root.Perm())
 		}
 	})
@@ -306,18 +308,18 @@ func TestNotifierHearsWhatHappened(t *testing.T) {
 	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
 		var n told
 		tr.SetNotifier(&n)
-		f := must[Info](t)(tr.Place(temp(t, tr, "", "x"), "f", Absent()))
-		f = must[Info](t)(tr.Place(temp(t, tr, "", "y"), "f", Exactly(f)))
-		d := must[Info](t)(tr.Mkdir("d", 0o755))
-		f = must[Info](t)(tr.Rename("f", "d/g", Exactly(f)))
-		must[Info](t)(tr.SetAttr("d/g", Exactly(f), Attr{Mode: new(uint32)}))
-		must[Info](t)(tr.Link("d/g", "h", Exactly(must[Info](t)(tr.Stat("d/g")))))
-		check(t, tr.Remove("d/g", Exactly(must[Info](t)(tr.Stat("d/g")))))
-		check(t, tr.Rmdir("d", Exactly(d)))
-		_, err := tr.Mkdir("h", 0o755)
+		f := must[Info](t)(tr.Place(temp(t, tr, "", "x"), At("f"), Absent()))
+		f = must[Info](t)(tr.Place(temp(t, tr, "", "y"), At("f"), Exactly(f)))
+		d := must[Info](t)(tr.Mkdir(At("d"), 0o755))
+		f = must[Info](t)(tr.Rename(At("f"), At("d/g"), Exactly(f)))
+		must[Info](t)(tr.SetAttr(At("d/g"), Exactly(f), Attr{Mode: new(uint32)}))
+		must[Info](t)(tr.Link(At("d/g"), At("h"), Exactly(must[Info](t)(tr.Stat("d/g")))))
+		check(t, tr.Remove(At("d/g"), Exactly(must[Info](t)(tr.Stat("d/g")))))
+		check(t, tr.Rmdir(At("d"), Exactly(d)))
+		_, err := tr.Mkdir(At("h"), 0o755)
 		wantErr(t, err, ErrChanged)
 		tr.SetNotifier(nil)
-		must[Info](t)(tr.Mkdir("e", 0o755))
+		must[Info](t)(tr.Mkdir(At("e"), 0o755))
 		want := "changed f; changed f; attr; changed d; moved f g; attr; changed h; attr; changed g; attr; changed d"
 		if got := strings.Join(n, "; "); got != want {
 			t.Errorf("heard %s\n want %s", got, want)
@@ -337,7 +339,7 @@ func TestPlaceLeavesHoles(t *testing.T) {
 		for _, p := range pieces {
 			must[int](t)(tmp.Write(p))
 		}
-		info := must[Info](t)(tr.Place(tmp, name, Absent()))
+		info := must[Info](t)(tr.Place(tmp, At(name), Absent()))
 		want := bytes.Join(pieces, nil)
 		if got := must[[]byte](t)(os.ReadFile(filepath.Join(dir, name))); !bytes.Equal(got, want) || info.Size != int64(len(want)) {
 			t.Errorf("%s: %d bytes, size %d, want %d", name, len(got), info.Size, len(want))
@@ -349,3 +351,38 @@ func TestPlaceLeavesHoles(t *testing.T) {
 		}
 	}
 }
+
+// TestSlotsOfDirectories: who names a slot's directory never meets another one
+// at its path.
+func TestSlotsOfDirectories(t *testing.T) {
+	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
+		d := must[Info](t)(tr.Mkdir(At("d"), 0o755))
+		in := func(path string) Slot { return Slot{Path: path, Dir: d.Key} }
+		f := must[Info](t)(tr.Place(temp(t, tr, "d", "x"), in("d/f"), Absent()))
+		check(t, os.Rename(dir+"/d", dir+"/moved"))
+		check(t, os.Mkdir(dir+"/d", 0o755))
+		check(t, os.Link(dir+"/moved/f", dir+"/d/f"))
+		f = must[Info](t)(tr.Stat("d/f"))
+
+		tmp := temp(t, tr, "d", "y")
+		for op, err := range map[string]error{
+			"place":  errOf(tr.Place(tmp, in("d/g"), Absent())),
+			"over":   errOf(tr.Place(tmp, in("d/f"), Exactly(f))),
+			"mkdir":  errOf(tr.Mkdir(in("d/g"), 0o755)),
+			"rename": errOf(tr.Rename(in("d/f"), At("g"), Exactly(f))),
+			"to":     errOf(tr.Rename(At("d/f"), in("d/g"), Exactly(f))),
+			"link":   errOf(tr.Link(At("d/f"), in("d/g"), Exactly(f))),
+			"attr":   errOf(tr.SetAttr(in("d/f"), Exactly(f), Attr{Mode: new(uint32)})),
+			"remove": tr.Remove(in("d/f"), Exactly(f)),
+			"stat":   errOf(tr.StatIn(in("d/f"))),
+		} {
+			var at *Error
+			if !errors.Is(err, ErrChanged) || !errors.As(err, &at) || at.Path != "d" {
+				t.Errorf("%s: %v", op, err)
+			}
+		}
+		must[Info](t)(tr.Place(tmp, in("moved/f"), Exactly(f)))
+	})
+}
+
+func errOf(_ Info, err error) error { return err }

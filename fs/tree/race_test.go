@@ -123,7 +123,7 @@ func (e *edits) apply(i int, rnd *rand.Rand) {
 	}
 	var err error
 	if remove := !want.absent && rnd.IntN(8) == 0; remove {
-		if err = e.tr.Remove("f", want); err == nil {
+		if err = e.tr.Remove(At("f"), want); err == nil {
 			e.removed++
 		}
 	} else {
@@ -148,7 +148,7 @@ func (e *edits) place(content string, want Expect) error {
 	if _, err := io.WriteString(tmp, content); err != nil {
 		return errors.Join(err, tmp.Discard())
 	}
-	_, err = e.tr.Place(tmp, "f", want)
+	_, err = e.tr.Place(tmp, At("f"), want)
 	return errors.Join(err, tmp.Discard())
 }
 
@@ -241,20 +241,23 @@ func tryEscape(t *testing.T, tr *Tree, i int) {
 	}
 	mode := uint32(0o600)
 	if info, err := tr.Stat(base + "/f"); err == nil {
-		_, _ = tr.SetAttr(base+"/f", Exactly(info), Attr{Mode: &mode})
+		_, _ = tr.SetAttr(At(base+"/f"), Exactly(info), Attr{Mode: &mode})
 	}
 	if tmp, err := tr.NewTemp(base, 0o600, nil); err == nil {
-		if info, err := tr.Place(tmp, base+"/new", Absent()); err == nil {
-			_ = tr.Remove(base+"/new", Exactly(info))
+		if info, err := tr.Place(tmp, At(base+"/new"), Absent()); err == nil {
+			_ = tr.Remove(At(base+"/new"), Exactly(info))
 		}
 		_ = tmp.Discard()
 	}
-	if info, err := tr.Mkdir(base+"/dir", 0o700); err == nil {
-		_ = tr.Rmdir(base+"/dir", Exactly(info))
+	if info, err := tr.Mkdir(At(base+"/dir"), 0o700); err == nil {
+		_ = tr.Rmdir(At(base+"/dir"), Exactly(info))
 	}
 	if list, err := tr.ReadDir(base); err == nil && len(list) == 0 {
 		t.Errorf("%s is empty", base)
 	}
 	_, _, _ = tr.Xattrs(base + "/f")
-	_, _ = tr.Symlink("x", base+"/s", 0)
+	if tmp, err := tr.NewTempSymlink(base, "x", 0, nil); err == nil {
+		_, _ = tr.Place(tmp, At(base+"/s"), Absent())
+		_ = tmp.Discard()
+	}
 }

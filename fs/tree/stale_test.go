@@ -28,7 +28,7 @@ func TestRemoveTemps(t *testing.T) {
 	if list := must[[]os.DirEntry](t)(os.ReadDir(dir + "/d")); len(list) != 3 {
 		t.Errorf("on disk: %v", list)
 	}
-	must[Info](t)(tr.Place(live, "d/g", Absent()))
+	must[Info](t)(tr.Place(live, At("d/g"), Absent()))
 	if got := read(t, dir+"/d/g"); got != "in the making" {
 		t.Errorf("live temp holds %q", got)
 	}

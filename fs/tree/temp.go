@@ -74,14 +74,14 @@ func (t *Tree) NewTempSymlink(dir, target string, mtime int64, like *Info) (*Tem
 
 // NewTempLink makes another name of the file at from, which must be as
 // expected, to be placed where something is to be replaced by it.
-func (t *Tree) NewTempLink(dir, from string, want Expect) (*Temp, error) {
-	src, name, err := t.openParent("link", from)
+func (t *Tree) NewTempLink(dir string, from Slot, want Expect) (*Temp, error) {
+	src, name, err := t.openSlot("link", from)
 	if err != nil {
 		return nil, err
 	}
 	defer src.Release()
 	if err := t.compare(src, name, want); err != nil {
-		return nil, t.fail("link", from, err)
+		return nil, t.fail("link", from.Path, err)
 	}
 	tmp, err := t.newTemp(dir, func(dirfd int, temp string) (int, error) {
 		return -1, unix.Linkat(src.FD(), name, dirfd, temp, 0)
@@ -94,7 +94,7 @@ func (t *Tree) NewTempLink(dir, from string, want Expect) (*Temp, error) {
 		err = ErrChanged
 	}
 	if err != nil {
-		return nil, errors.Join(t.fail("link", from, err), tmp.Discard())
+		return nil, errors.Join(t.fail("link", from.Path, err), tmp.Discard())
 	}
 	return tmp, nil
 }

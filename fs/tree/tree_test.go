@@ -84,7 +84,7 @@ func TestStrangeNames(t *testing.T) {
 		}
 		for i, name := range names {
 			want := fmt.Sprint("content ", i)
-			info := must[Info](t)(tr.Place(temp(t, tr, "", want), name, Absent()))
+			info := must[Info](t)(tr.Place(temp(t, tr, "", want), At(name), Absent()))
 			if got := contents(t, tr, name); got != want {
 				t.Errorf("%q holds %q, want %q", name, got, want)
 			}
@@ -106,7 +106,7 @@ func TestStrangeNames(t *testing.T) {
 			t.Errorf("name of 256 bytes: %v", err)
 		}
 		for _, name := range names {
-			check(t, tr.Remove(name, Exactly(must[Info](t)(tr.Stat(name)))))
+			check(t, tr.Remove(At(name), Exactly(must[Info](t)(tr.Stat(name)))))
 		}
 		noTemps(t, dir)
 	})
@@ -118,17 +118,17 @@ func TestBeyondPathMax(t *testing.T) {
 		path := ""
 		for i := range 120 {
 			path = join(path, fmt.Sprintf("%03d%s", i, strings.Repeat("d", 97)))
-			must[Info](t)(tr.Mkdir(path, 0o755))
+			must[Info](t)(tr.Mkdir(At(path), 0o755))
 			if i%10 == 0 {
-				must[Info](t)(tr.Place(temp(t, tr, path, "x"), path+"/z", Absent()))
+				must[Info](t)(tr.Place(temp(t, tr, path, "x"), At(path+"/z"), Absent()))
 			}
 		}
-		info := must[Info](t)(tr.Place(temp(t, tr, path, "deep"), path+"/f", Absent()))
+		info := must[Info](t)(tr.Place(temp(t, tr, path, "deep"), At(path+"/f"), Absent()))
 		if got := contents(t, tr, path+"/f"); got != "deep" {
 			t.Errorf("deep file holds %q", got)
 		}
-		must[Info](t)(tr.Place(temp(t, tr, path, "deeper"), path+"/f", Exactly(info)))
-		must[Info](t)(tr.Rename(path+"/f", "shallow", Exactly(must[Info](t)(tr.Stat(path+"/f")))))
+		must[Info](t)(tr.Place(temp(t, tr, path, "deeper"), At(path+"/f"), Exactly(info)))
+		must[Info](t)(tr.Rename(At(path+"/f"), At("shallow"), Exactly(must[Info](t)(tr.Stat(path+"/f")))))
 		if got := contents(t, tr, "shallow"); got != "deeper" {
 			t.Errorf("moved file holds %q", got)
 		}

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/silvermirror/smfs/journal"
 	"golang.org/x/sys/unix"
 )
 
@@ -191,24 +190,20 @@ func (t *Tree) Stat(path string) (Info, error) {
 	return info, nil
 }
 
-// StatIn is Stat for a name in the directory that dir identifies (zero: in
-// whichever is there). ErrChanged: that directory is not where path says.
-func (t *Tree) StatIn(path string, dir journal.FileKey) (Info, error) {
+// StatIn looks at a slot. ErrChanged: its directory is not where the path says.
+func (t *Tree) StatIn(at Slot) (Info, error) {
 	const op = "stat"
-	ref, name, err := t.openParent(op, path)
+	ref, name, err := t.openSlot(op, at)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Info{}, fmt.Errorf("%s %q: its directory: %w", op, path, ErrChanged)
+		return Info{}, fmt.Errorf("%s %q: its directory: %w", op, at.Path, ErrChanged)
 	}
 	if err != nil {
 		return Info{}, err
 	}
 	defer ref.Release()
-	if dir != (journal.FileKey{}) && ref.Key() != dir {
-		return Info{}, fmt.Errorf("%s %q: its directory: %w", op, path, ErrChanged)
-	}
 	info, err := t.statAt(ref.FD(), name)
 	if err != nil {
-		return Info{}, t.fail(op, path, err)
+		return Info{}, t.fail(op, at.Path, err)
 	}
 	return info, nil
 }
