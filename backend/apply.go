@@ -57,6 +57,10 @@ func (r *resource) apply(ctx context.Context) error {
 		err = a.run(ctx)
 	}
 	if err == nil {
+		a.steps = a.emptyAsides()
+		err = a.run(context.WithoutCancel(ctx))
+	}
+	if err == nil {
 		err = r.index.Update(func(tx *index.Tx) error {
 			a.tx = tx
 			return a.end(id)
@@ -94,7 +98,7 @@ func (a *applier) begin() error {
 
 // end records where the steps led.
 func (a *applier) end(id object.CommitID) error {
-	if err := errors.Join(a.emptyAsides(), a.setModes()); err != nil {
+	if err := a.setModes(); err != nil {
 		return err
 	}
 	if len(a.waits) > 0 {
@@ -146,6 +150,9 @@ func (a *applier) plan(d *treeDiff) {
 	for _, p := range d.Removed {
 		a.trees[p.Entry.ID] = p.Entry.Tree
 		a.leave[claimOf(p)] = true
+		if tree.IsTemp(p.Path) { // an apply before this one was cut short
+			a.asides[claimOf(p).Slot] = index.Slot{}
+		}
 		a.steps = append(a.steps, step{p, a.remove})
 	}
 }

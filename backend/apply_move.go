@@ -2,23 +2,13 @@ package backend
 
 import (
 	"cmp"
-	"crypto/sha1"
 	"errors"
 	"fmt"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/fs/tree"
-	"github.com/silvermirror/smfs/journal"
 )
-
-// asideSlot is where an apply moves what is in the way, in the root. Scans and
-// listings hide it as they hide all temporaries; its ending keeps it from being
-// removed unread after a crash (see package tree).
-func asideSlot(n index.Node) index.Slot {
-	name := sha1.Sum([]byte(n.Parent.String() + "/" + n.Name))
-	return index.Slot{Name: fmt.Sprintf("%saside.%s.%x.swap", tree.TempPrefix, n.ID, name[:6])}
-}
 
 // source finds a name on disk that the file can be moved or linked from.
 func (a *applier) source(e object.Entry) (from *index.Node, linked bool) {
@@ -77,46 +67,6 @@ func (a *applier) clear(path string, n index.Node) error {
 	return nil
 }
 
-// aside moves what is at a name out of the way, under a hidden name.
-func (a *applier) aside(path string, n index.Node) error {
-	at := asideSlot(n)
-	info, err := a.r.tree.Rename(a.at(path), tree.At(at.Name), expectNode(n))
-	if err != nil {
-		return err
-	}
-	a.asides[at] = n.Slot()
-	return a.renamed(n, at, info)
-}
-
-// emptyAsides ends what was moved aside and is there still: a name of a file
-// that got all its names otherwise goes, what found no place returns.
-func (a *applier) emptyAsides() error {
-	for at, slot := range a.asides {
-		n, ok := a.tx.Get(at.Parent, at.Name)
-		if !ok {
-			continue
-		}
-		p := placed{Parent: at.Parent, Path: at.Name, Entry: n.Entry}
-		err := a.remove(p)
-		if errors.Is(err, errParentWaits) {
-			err = a.putBack(n, slot)
-		}
-		if err := a.step(p, err); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// putBack returns what was moved aside to where it was, if that is free.
-func (a *applier) putBack(n index.Node, slot index.Slot) error {
-	path, ok := a.pathOf(slot)
-	if _, taken := a.tx.Get(slot.Parent, slot.Name); taken || !ok {
-		return errParentWaits
-	}
-	return a.rename(n, path, slot)
-}
-
 // move renames a file or directory to its new name.
 func (a *applier) move(path string, slot index.Slot, from index.Node, e object.Entry) error {
 	if err := a.rename(from, path, slot); err != nil {
@@ -172,11 +122,9 @@ func (r *resource) carryMarks(from, to string) error {
 	if !r.journal.MarkedBelow(r.name, from) {
 		return nil
 	}
-	op, err := r.journal.Begin(journal.Record{Kind: journal.KindRename, Resource: r.name, Path: from, To: to})
-	if err != nil {
+	if err := r.journal.Carry(r.name, from, to); err != nil {
 		return fmt.Errorf("carry what is not committed over to %s: %w", to, err)
 	}
-	op.End(nil)
 	return nil
 }
 

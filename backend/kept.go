@@ -2,7 +2,6 @@ package backend
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
@@ -55,18 +54,14 @@ func (a *applier) clearKept(path string) error {
 	if err := a.r.tree.Rmdir(a.at(path), tree.Exactly(info)); !errors.Is(err, tree.ErrNotEmpty) {
 		return err
 	}
-	for i := 1; ; i++ {
-		to := path + ".kept"
-		if i > 1 {
-			to += fmt.Sprint("-", i)
-		}
-		if _, err := a.r.tree.Stat(to); !isAbsent(err) {
-			continue
-		}
-		if _, err := a.r.tree.Rename(a.at(path), a.at(to), tree.Exactly(info)); err != nil {
-			return err
-		}
-		a.r.log.Warn("what is not mirrored was in the way of a peer's change", "resource", a.r.name, "path", path, "is now", to)
-		return indexed(a.tx.SetKept(to, info.Key))
+	dir, name := splitPath(path)
+	to, err := a.freePath(dir, name, ".kept")
+	if err != nil {
+		return err
 	}
+	if _, err := a.r.tree.Rename(a.at(path), a.at(to), tree.Exactly(info)); err != nil {
+		return err
+	}
+	a.r.log.Warn("what is not mirrored was in the way of a peer's change", "resource", a.r.name, "path", path, "is now", to)
+	return indexed(a.tx.SetKept(to, info.Key))
 }

@@ -160,6 +160,24 @@ func TestRenameOfFlight(t *testing.T) {
 	wantMarks(t, j, "a/g b/g")
 }
 
+// TestCarry gives marks to another name, which wakes nobody and outlives a restart.
+func TestCarry(t *testing.T) {
+	j := mustOpen(t, newSimFiles(nil))
+	flying := begin(t, j, Record{Kind: KindWrite, Path: "a/f"})
+	if err := j.Carry("r", "a", "b"); err != nil {
+		t.Fatal(err)
+	}
+	wantMarks(t, j, "a a/f* b b/f*")
+	select {
+	case <-j.Wait("r"):
+		t.Error("a wake-up without a change")
+	default:
+	}
+	flying.End(nil)
+	wantMarks(t, j, "a a/f b b/f")
+	wantMarks(t, mustOpen(t, j.files.(*simFiles).restart(false)), "a a/f b b/f")
+}
+
 // TestEndMoved moves a directory back and forth: what is left behind is not
 // marked twice, unless something is in flight there.
 func TestEndMoved(t *testing.T) {

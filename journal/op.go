@@ -104,9 +104,14 @@ func (op *Op) vacate() {
 
 // end is End under the mutex.
 func (op *Op) end() {
-	if op.ended {
-		return
+	if !op.ended {
+		op.settle()
+		op.set.signal()
 	}
+}
+
+// settle lets go of what the operation held.
+func (op *Op) settle() {
 	op.ended = true
 	op.j.gen++
 	for i := range op.used {
@@ -118,7 +123,6 @@ func (op *Op) end() {
 	if op.move {
 		op.set.moving--
 	}
-	op.set.signal()
 }
 
 func (op *Op) release(h *hold) {
@@ -155,6 +159,24 @@ func (op *Op) all() []*hold {
 		holds = append(holds, &op.few[i])
 	}
 	return append(holds, op.more...)
+}
+
+// Carry gives the marks of a name, and of all below it, to another name as well,
+// to which they have moved without being changed. It wakes nobody.
+func (j *Journal) Carry(resource, from, to string) error {
+	r := Record{Kind: KindRename, Resource: resource, Path: from, To: to}
+	if err := r.check(); err != nil {
+		return err
+	}
+	r.Time = time.Now()
+	op := &Op{j: j, move: r.moves()}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.begin(op, &r); err != nil {
+		return err
+	}
+	op.settle()
+	return nil
 }
 
 // foundBatch is how many paths Found writes at once.
