@@ -13,7 +13,7 @@ BUILDVCS  := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo fal
 TIMEOUT   ?= 20m
 
 .DEFAULT_GOAL := build
-.PHONY: build install mount test lint bench soak kill powercut work clean need-mount need-test
+.PHONY: build install mount test lint bench soak kill chaos powercut work clean need-mount need-test
 
 build:
 	$(GO) build -buildvcs=$(BUILDVCS) -o bin/smfs ./cmd/smfs
@@ -57,6 +57,12 @@ KILLS ?= 200
 KILL_SEED ?= 0
 kill: need-test
 	$(GO) test -count=1 -timeout 4h -v -run 'TestKill' ./fstest/e2e -kill.rounds=$(KILLS) -kill.seed=$(KILL_SEED)
+
+# Changes the same names on several mirrors at once, RUNS times: they end up the
+# same.
+RUNS ?= 50
+chaos: need-test
+	$(GO) test -count=$(RUNS) -parallel 4 -timeout 4h -run '(Sides|Chain)Busy' ./fstest/e2e
 
 # Cuts the power of a machine under load CUTS times. CUT_SEED repeats a run.
 CUTS ?= 50
