@@ -358,11 +358,11 @@ func TestSlotsOfDirectories(t *testing.T) {
 	bothRenames(t, func(t *testing.T, tr *Tree, dir string) {
 		d := must[Info](t)(tr.Mkdir(At("d"), 0o755))
 		in := func(path string) Slot { return Slot{Path: path, Dir: d.Key} }
-		f := must[Info](t)(tr.Place(temp(t, tr, "d", "x"), in("d/f"), Absent()))
+		must[Info](t)(tr.Place(temp(t, tr, "d", "x"), in("d/f"), Absent()))
 		check(t, os.Rename(dir+"/d", dir+"/moved"))
 		check(t, os.Mkdir(dir+"/d", 0o755))
 		check(t, os.Link(dir+"/moved/f", dir+"/d/f"))
-		f = must[Info](t)(tr.Stat("d/f"))
+		f := must[Info](t)(tr.Stat("d/f"))
 
 		tmp := temp(t, tr, "d", "y")
 		for op, err := range map[string]error{
