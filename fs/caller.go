@@ -33,6 +33,11 @@ func newIdentity() (identity, error) {
 	return id, nil
 }
 
+// isAlone tells whether nobody but root can come in. Then there are no permissions
+// to check, and the kernel is not told to: it would ask for the attributes of a
+// directory anew after each change of a name in it.
+func (id *identity) isAlone(o Options) bool { return id.root && !o.AllowOther }
+
 // as runs create with the filesystem ids of the caller, so that what it makes
 // belongs to the caller from the first moment. The kernel has checked the
 // caller's right to create already, with all its groups; so the capabilities

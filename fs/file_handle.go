@@ -67,10 +67,8 @@ func (h *fileHandle) Read(ctx context.Context, dest []byte, off int64) (fuse.Rea
 
 // Write writes at an offset. The open was journaled.
 func (h *fileHandle) Write(ctx context.Context, data []byte, off int64) (uint32, syscall.Errno) {
-	if c, ok := fuse.FromContext(ctx); ok && c.Uid != 0 {
-		if err := h.n.clearPrivileges(ctx, target{fd: h.fd}); err != nil {
-			return 0, h.n.m.errno(err)
-		}
+	if err := h.n.clearPrivilegesFor(ctx, target{fd: h.fd}); err != nil {
+		return 0, h.n.m.errno(err)
 	}
 	written := 0
 	for written < len(data) {
@@ -208,7 +206,7 @@ func (h *fileHandle) close() {
 	h.dropPassthrough()
 	h.closing.Unlock()
 	if h.writable {
-		h.n.m.queue.attr(h.n) // a mapping moved the times behind the kernel's back
+		h.n.m.queue.sendAttr(h.n) // a mapping moved the times behind the kernel's back
 	}
 	end(op, err)
 }

@@ -52,7 +52,7 @@ func backingFlags(flags uint32) int {
 	return int(flags)&kept | unix.O_NOFOLLOW | unix.O_CLOEXEC | unix.O_NONBLOCK
 }
 
-func writes(flags uint32) bool { return flags&unix.O_ACCMODE != unix.O_RDONLY }
+func writes(flags uint32) bool { return flags&(unix.O_ACCMODE|unix.O_TRUNC) != unix.O_RDONLY }
 
 // Open opens the file. What is under its names must be this inode: else ESTALE,
 // upon which the kernel looks the name up again.
@@ -134,7 +134,7 @@ func (f *FileNode) reopen(ctx context.Context, flags uint32) (*fileHandle, error
 	if err != nil {
 		return nil, err
 	}
-	return f.newHandle(ctx, fd, flags), nil
+	return f.handle(ctx, fd, flags)
 }
 
 // openInode opens the regular file that an fd refers to.
@@ -183,9 +183,28 @@ func (f *FileNode) openToWriteAt(ctx context.Context, l link, flags uint32) (h *
 	err = f.m.journaled(ctx, z, r, func() error {
 		fd, err := f.openAt(ref.fd, l.name, flags)
 		if err == nil {
-			h = f.newHandle(ctx, fd, flags)
+			h, err = f.handle(ctx, fd, flags)
 		}
 		return err
 	})
 	return h, err
+}
+
+// handle makes the handle of an open fd, which it takes over, and truncates the
+// file if the open says so: the kernel leaves that to us.
+func (f *FileNode) handle(ctx context.Context, fd int, flags uint32) (*fileHandle, error) {
+	if flags&unix.O_TRUNC != 0 {
+		if err := f.empty(ctx, fd, flags); err != nil {
+			unix.Close(fd)
+			return nil, err
+		}
+	}
+	return f.newHandle(ctx, fd, flags), nil
+}
+
+func (f *FileNode) empty(ctx context.Context, fd int, flags uint32) error {
+	if err := f.clearPrivilegesFor(ctx, target{fd: fd}); err != nil {
+		return err
+	}
+	return target{fd: fd}.truncate(0, flags&unix.O_ACCMODE != unix.O_RDONLY)
 }

@@ -68,7 +68,10 @@ func Remount(dir string, flags []string) error {
 
 // fuseOptionText is the data for mount(2), or what fusermount3 takes after -o.
 func fuseOptionText(o Options, more ...string) string {
-	list := slices.Concat(more, []string{"default_permissions"})
+	list := slices.Clone(more)
+	if o.kernelChecks {
+		list = append(list, "default_permissions")
+	}
 	if o.AllowOther {
 		list = append(list, "allow_other")
 	}

@@ -52,6 +52,16 @@ func (n *node) stat(f fs.FileHandle, st *unix.Statx_t) error {
 	return statFD(ref.fd, st)
 }
 
+// Access is access(2), where the kernel does not check by itself: root asks.
+func (n *node) Access(ctx context.Context, mask uint32) syscall.Errno {
+	ref, err := n.reach()
+	if err != nil {
+		return n.m.errno(err)
+	}
+	defer ref.release()
+	return n.m.errno(unix.Faccessat(unix.AT_FDCWD, procPath(ref.fd), mask, unix.AT_EACCESS))
+}
+
 // ttl is how long the kernel may keep the attributes.
 func (n *node) ttl() time.Duration {
 	if l, ok := n.link(); ok {
@@ -201,6 +211,14 @@ func timeOf(valid, set, now uint32, sec uint64, nsec uint32) unix.Timespec {
 		return unix.Timespec{Nsec: unix.UTIME_NOW}
 	}
 	return unix.Timespec{Sec: int64(sec), Nsec: int64(nsec)}
+}
+
+// clearPrivilegesFor is clearPrivileges for a caller who writes, unless it is root.
+func (n *node) clearPrivilegesFor(ctx context.Context, t target) error {
+	if c, ok := fuse.FromContext(ctx); ok && c.Uid != 0 {
+		return n.clearPrivileges(ctx, t)
+	}
+	return nil
 }
 
 // clearPrivileges takes setuid, setgid and file capabilities away, as the kernel

@@ -113,6 +113,7 @@ func (d *DirNode) opened(ctx context.Context, fd int, name string, flags uint32,
 		return nil, nil, err
 	}
 	n := d.adopt(ctx, name, &st)
+	n.privileged.Store(st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0)
 	n.entry(d, &st, out)
 	return n, n.newHandle(ctx, fd, flags), nil
 }

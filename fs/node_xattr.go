@@ -19,7 +19,7 @@ const (
 
 // Getxattr reads one attribute; it does not follow a symlink.
 func (n *node) Getxattr(ctx context.Context, name string, dest []byte) (uint32, syscall.Errno) {
-	if strings.HasPrefix(name, ownPrefix) {
+	if strings.HasPrefix(name, ownPrefix) || name == capabilityAttr && !n.privileged.Load() {
 		return 0, syscall.ENODATA
 	}
 	ref, err := n.reach()

@@ -10,8 +10,8 @@ import (
 )
 
 // queue tells the kernel what it must forget. The kernel may wait for a handler
-// before it answers, so nobody but run's goroutine notifies, and it holds no
-// lock meanwhile.
+// before it answers, so nobody but run's goroutine notifies of names, and it holds
+// no lock meanwhile.
 type queue struct {
 	log *slog.Logger
 
@@ -90,7 +90,7 @@ func (q *queue) take() []note {
 // is dropped by itself, once for all names of a batch.
 func (q *queue) send(n note, listed map[*node]bool) {
 	if n.name == "" {
-		q.check(n, n.n.NotifyContent(-1, 0))
+		q.sendAttr(n.n)
 		return
 	}
 	if !listed[n.n] {
@@ -99,6 +99,10 @@ func (q *queue) send(n note, listed map[*node]bool) {
 	}
 	q.check(n, n.n.NotifyEntry(n.name))
 }
+
+// sendAttr drops the attributes of a node. The kernel waits for nothing meanwhile,
+// so a handler may do it.
+func (q *queue) sendAttr(n *node) { q.check(note{n, ""}, n.NotifyContent(-1, 0)) }
 
 // check logs what is not normal: the kernel does not know most of what changes.
 func (q *queue) check(n note, errno syscall.Errno) {
