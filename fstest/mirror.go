@@ -67,11 +67,18 @@ type Mirror struct {
 // test.
 func NewMirror(t testing.TB, p Program, name string) *Mirror {
 	t.Helper()
-	m := &Mirror{Dir: filepath.Join(t.TempDir(), name), Program: p, t: t}
-	if err := os.Mkdir(m.Dir, 0o755); err != nil {
+	dir := filepath.Join(t.TempDir(), name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	m.Run("init", m.Dir, "--name", name)
+	return MirrorAt(t, p, dir)
+}
+
+// MirrorAt is NewMirror for a directory that is there, after which it is called.
+func MirrorAt(t testing.TB, p Program, dir string) *Mirror {
+	t.Helper()
+	m := &Mirror{Dir: dir, Program: p, t: t}
+	m.Run("init", m.Dir, "--name", filepath.Base(dir))
 	t.Cleanup(m.end)
 	return m
 }
