@@ -23,6 +23,8 @@ install: build
 	install -d $(DESTDIR)$(HELPERDIR)
 	ln -sf $(PREFIX)/bin/smfs $(DESTDIR)$(HELPERDIR)/mount.smfs
 	ln -sf $(PREFIX)/bin/smfs $(DESTDIR)$(HELPERDIR)/mount.fuse.smfs
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/user
+	sed 's|/usr/local|$(PREFIX)|' cmd/smfs/smfs@.service >$(DESTDIR)$(PREFIX)/lib/systemd/user/smfs@.service
 
 # Build, and mount the mirror DIR, which is made if need be.
 mount: need-mount build

@@ -35,7 +35,9 @@ noatime ...) and
                    that are to hold
 
 After "make install", mount(8) and /etc/fstab know it, too:
-  /srv/mirror  /srv/mirror  smfs  allow_other,nofail  0  0`,
+  /srv/mirror  /srv/mirror  smfs  allow_other,nofail  0  0
+and systemd mounts a user's mirror at login:
+  systemctl --user enable --now smfs@$(systemd-escape --path ~/mirror)`,
 		Example: `  smfs mount ~/mirror
   smfs mount -o allow_other /srv/mirror
   smfs mount --foreground /srv/mirror       for a service manager`,
@@ -99,6 +101,7 @@ func (a *app) remount(args []string, o *mountOptions) error {
 // service manager started.
 func (a *app) mountForeground(ctx context.Context, args []string, d *daemon) error {
 	d.app, d.ready, d.log = a, takeReadiness(), newLog(a.stderr)
+	d.service = d.ready.pipe == nil
 	m, tookOver, err := a.prepareMount(args, d.mount)
 	if err != nil {
 		d.ready.report(err)

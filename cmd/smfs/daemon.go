@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/control"
 	"github.com/silvermirror/smfs/backend/node"
@@ -27,6 +28,7 @@ type daemon struct {
 	log    *slog.Logger
 
 	tookOver bool // a dead daemon's mount was there until now
+	service  bool // a service manager may have started it
 }
 
 // run takes the mirror, serves it until it is asked to end, and lets it go.
@@ -102,10 +104,21 @@ func (d *daemon) serve(ctx context.Context, o engineOptions) (err error) {
 	if err = o.Lock.Announce(o.Socket, d.mount != nil); err == nil {
 		d.log.Info("serving", "mirror", o.Dir, "socket", o.Socket, "mounted", d.mount != nil)
 		d.ready.report(nil)
+		d.tellService(systemd.SdNotifyReady)
 		s := &served{daemon: d, engine: eng}
 		err = s.run(ctx, listenOptions{listener, o.Node.Mirror})
 	}
 	return errors.Join(err, eng.Close())
+}
+
+// tellService tells systemd, if it waits for that, how far the daemon is.
+func (d *daemon) tellService(state string) {
+	if !d.service {
+		return
+	}
+	if _, err := systemd.SdNotify(false, state); err != nil {
+		d.log.Warn("systemd was not told", "state", state, "error", err)
+	}
 }
 
 // handOver asks an engine without a mount to end, and waits until it has.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync/atomic"
 
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/control"
 )
@@ -73,6 +74,7 @@ func (s *served) run(ctx context.Context, o listenOptions) error {
 	}
 	if ctx.Err() != nil {
 		s.daemon.log.Info("asked to end by a signal")
+		s.daemon.tellService(systemd.SdNotifyStopping)
 	}
 	// Nobody is left to be told that files are open: what can be is committed,
 	// the mount is detached, and its last user ends it.
