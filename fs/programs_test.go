@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // programEnv makes the test binary run a program instead of tests: what must
@@ -64,11 +67,14 @@ func program(t testing.TB, cred *syscall.Credential, name string, args ...string
 // programs are what runProgram knows.
 func programs() map[string]func([]string) error {
 	return map[string]func([]string) error{
-		"write":     programWrite,
-		"create":    programCreate,
-		"unlink":    func(a []string) error { return os.Remove(a[0]) },
-		"mkdir":     func(a []string) error { return os.Mkdir(a[0], 0o777) },
-		"truncate":  func(a []string) error { return os.Truncate(a[0], 3) },
+		"write":    programWrite,
+		"create":   programCreate,
+		"unlink":   func(a []string) error { return os.Remove(a[0]) },
+		"mkdir":    func(a []string) error { return os.Mkdir(a[0], 0o777) },
+		"truncate": func(a []string) error { return os.Truncate(a[0], 3) },
+		"empty": func(a []string) error {
+			return opening(filepath.Base(a[0]), unix.O_WRONLY|unix.O_TRUNC)(filepath.Dir(a[0]))
+		},
 		"list":      programList,
 		"mmap":      programMmap,
 		"mmapopen":  programMmapOpen,

@@ -210,6 +210,7 @@ func TestRootWritesClearSetuid(t *testing.T) {
 				_, err := program(w.t, as(alice), "truncate", w.path("prog"))
 				return err
 			},
+			"open": func() error { _, err := program(w.t, as(alice), "empty", w.path("prog")); return err },
 			"mmap": func() error { _, err := program(w.t, as(alice), "mmap", w.path("prog"), "x"); return err },
 		} {
 			for range 2 {
