@@ -18,7 +18,8 @@ import (
 type inode struct {
 	kind     uint32 // unix.S_IFREG, S_IFDIR, S_IFLNK
 	mode     uint32
-	data     []byte // a link's target
+	data     []byte // of a link: its target; never changed in place
+	noted    []byte // the data that states knows
 	xattrs   map[string]string
 	children map[string]*inode
 }

@@ -29,6 +29,7 @@ func (w *writer) kinds() []func(*writer) error {
 		(*writer).append, (*writer).append, (*writer).overwrite, (*writer).overwrite, (*writer).save, (*writer).save,
 		(*writer).saveWithBackup, (*writer).truncate, (*writer).chmod, (*writer).xattr, (*writer).times,
 		(*writer).rename, (*writer).renameChain, (*writer).renameDir, (*writer).exchange, (*writer).copyRange,
+		(*writer).mapped, (*writer).mapped,
 	}
 	if len(places(w.root, "", anything)) < mostNames {
 		return append(change, (*writer).create, (*writer).create, (*writer).mkdir, (*writer).symlink, (*writer).link, (*writer).tmpfile, (*writer).overwrite)

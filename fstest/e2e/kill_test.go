@@ -27,6 +27,8 @@ type assault struct {
 	args    []string // of mount
 	random  *rand.Rand
 	writers []*writer
+	checked string // the last commit whose files are known to be whole
+	blobs   int    // that were
 	logf    func(string, ...any)
 }
 
@@ -44,7 +46,7 @@ func newAssault(t *testing.T, program string, args ...string) *assault {
 	a.Mount(args...)
 	check(t, os.Mkdir(a.Path(commons), 0o755))
 	for i := range killWriters {
-		w := &writer{name: fmt.Sprint("w", i), random: rand.New(rand.NewPCG(seed, uint64(1+i))), root: newDir(0o755)}
+		w := &writer{name: fmt.Sprint("w", i), random: rand.New(rand.NewPCG(seed, uint64(1+i))), root: newDir(0o755), states: states{}}
 		check(t, os.Mkdir(a.Path(w.name), 0o755))
 		a.writers = append(a.writers, w)
 	}
@@ -126,7 +128,7 @@ func (a *assault) verify() error {
 	if s.Pending != 0 || s.Problem != "" {
 		errs = append(errs, fmt.Errorf("%d changes are pending, problem %q", s.Pending, s.Problem))
 	}
-	err := errors.Join(append(errs, sameAsHead(a.Mirror, nil))...)
+	err := errors.Join(append(errs, sameAsHead(a.Mirror, nil), a.wholeCommits())...)
 	for _, w := range a.writers {
 		if err != nil && strings.Contains(err.Error(), w.name) {
 			err = fmt.Errorf("%w\n%s has done:\n%s", err, w.name, w.history(err.Error()))

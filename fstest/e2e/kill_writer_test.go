@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -34,6 +35,8 @@ type writer struct {
 	doubt  *doubt // what the kill interrupted; nil: nothing
 	err    error  // what failed although nothing was killed
 	n      int    // makes contents differ
+	states states
+	begun  time.Time // of the change that is under way
 	log    []string
 }
 
@@ -70,6 +73,7 @@ type doubt struct {
 	node  *inode // of a write: what is written at off
 	off   int
 	data  []byte
+	pages bool // the write is by a mapping: any part of it may have acted
 }
 
 // run makes changes until the daemon is gone or the load is stopped.
@@ -86,8 +90,12 @@ func (w *writer) change() error {
 	if w.random.IntN(4) == 0 {
 		return w.mess()
 	}
-	kinds := w.kinds()
-	return kinds[w.random.IntN(len(kinds))](w)
+	w.begun = time.Now()
+	err := pick(w, w.kinds())(w)
+	if err == nil {
+		w.states.complete(w.root)
+	}
+	return err
 }
 
 // step runs one operation and records it when it is acknowledged.
@@ -101,6 +109,10 @@ func (w *writer) try(d *doubt, run func() error) error {
 	}
 	err := run()
 	w.note(d.what)
+	if slow := time.Since(w.begun) > steadyEnough; err == nil && slow {
+		w.states.complete(w.root)
+		defer w.states.complete(w.root)
+	}
 	if err == nil {
 		w.ops.Add(1)
 		d.apply()
@@ -145,6 +157,12 @@ func (w *writer) path(p string) string { return filepath.Join(w.dir, w.name, p) 
 // check compares the writer's directory with its record, and takes what it
 // finds, where that was in doubt, into the record.
 func (w *writer) check() error {
+	err := w.compare()
+	w.states.complete(w.root)
+	return err
+}
+
+func (w *writer) compare() error {
 	got, err := shown(w.path(""), false, nil)
 	if err != nil {
 		return err
@@ -184,6 +202,14 @@ func (d *doubt) cut(w *writer) {
 		n++
 	}
 	node, off, part := d.node, d.off, d.data[:n]
+	if d.pages {
+		part = bytes.Clone(node.data[off : off+len(d.data)])
+		for i := range part {
+			if off+i < len(got) && got[off+i] == d.data[i] {
+				part[i] = d.data[i]
+			}
+		}
+	}
 	d.apply = func() {
 		if len(part) > 0 {
 			node.data = written(node.data, off, part)
