@@ -149,9 +149,10 @@ func (m *Mirror) Status() Status {
 
 // Status holds what tests look at of `smfs status --json`.
 type Status struct {
-	PID       int  `json:"pid"`
-	Mounted   bool `json:"mounted"`
-	LastStart struct {
+	PID         int  `json:"pid"`
+	Mounted     bool `json:"mounted"`
+	Passthrough bool `json:"passthrough"`
+	LastStart   struct {
 		Clean    bool `json:"clean"`
 		Scanned  int  `json:"scanned"`
 		Replayed int  `json:"replayed"`

@@ -87,6 +87,9 @@ func (a *assault) wholeCommits() error {
 	for _, w := range a.writers {
 		known[w.name] = w.states
 	}
+	if !a.held.slow {
+		known["held"] = a.held.states
+	}
 	list, err := blobsSince(a.Mirror, a.checked)
 	if err != nil {
 		return err

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +29,8 @@ type assault struct {
 	args    []string // of mount
 	random  *rand.Rand
 	writers []*writer
+	held    *holder
+	bases   []*database
 	checked string // the last commit whose files are known to be whole
 	blobs   int    // that were
 	logf    func(string, ...any)
@@ -44,26 +48,53 @@ func newAssault(t *testing.T, program string, args ...string) *assault {
 		random: rand.New(rand.NewPCG(seed, 0)), logf: t.Logf,
 	}
 	a.Mount(args...)
-	check(t, os.Mkdir(a.Path(commons), 0o755))
+	for _, dir := range []string{commons, "held", "db"} {
+		check(t, os.Mkdir(a.Path(dir), 0o755))
+	}
 	for i := range killWriters {
 		w := &writer{name: fmt.Sprint("w", i), random: rand.New(rand.NewPCG(seed, uint64(1+i))), root: newDir(0o755), states: states{}}
 		check(t, os.Mkdir(a.Path(w.name), 0o755))
 		a.writers = append(a.writers, w)
 	}
+	l := &load{dir: a.Dir}
+	var err error
+	a.held, err = newHolder(l, "f")
+	check(t, err)
+	a.held.outlives = a.Status().Passthrough
+	for i, name := range slices.Sorted(maps.Keys(databases)) {
+		d, err := newDatabase(l, name, rand.New(rand.NewPCG(seed, uint64(100+i))))
+		check(t, err)
+		a.bases = append(a.bases, d)
+	}
 	a.Run("wait", "--committed")
 	return a
+}
+
+// start lets all work and returns what waits for them, but for the one that holds
+// its file until it is told to end.
+func (a *assault) start() (*load, *sync.WaitGroup) {
+	l := &load{dir: a.Dir}
+	running := &sync.WaitGroup{}
+	for _, w := range a.writers {
+		w.load = l
+		running.Go(w.run)
+	}
+	for _, d := range a.bases {
+		d.load = l
+		running.Go(d.run)
+	}
+	a.held.load = l
+	a.held.end.Store(false)
+	a.held.ended.Go(a.held.run)
+	return l, running
 }
 
 // round lets the writers work, kills the daemon, mounts again and compares
 // what there is with what was acknowledged. An error is a defect.
 func (a *assault) round() error {
-	l := &load{dir: a.Dir}
 	pid := a.Status().PID
-	var running sync.WaitGroup
-	for _, w := range a.writers {
-		w.load = l
-		running.Go(w.run)
-	}
+	l, running := a.start()
+	defer a.held.release()
 	time.Sleep(time.Duration(a.random.IntN(900)) * time.Millisecond)
 	if a.random.IntN(4) == 0 { // at times the load has ended, and commits go on
 		l.stop.Store(true)
@@ -78,6 +109,7 @@ func (a *assault) round() error {
 	if err := a.recover(); err != nil {
 		return fmt.Errorf("after %d operations: %w", l.ops.Load(), err)
 	}
+	a.held.release()
 	return a.verify()
 }
 
@@ -117,16 +149,23 @@ func (a *assault) verify() error {
 			return fmt.Errorf("failed with the daemon alive: %w", w.err)
 		}
 	}
-	if out, err := a.Try("wait", "--committed", "--timeout", "2m"); err != nil {
-		return fmt.Errorf("wait --committed: %w\n%s", err, out)
-	}
 	var errs []error
+	for _, d := range a.bases { // which changes it
+		errs = append(errs, d.check())
+	}
+	if out, err := a.Try("wait", "--committed", "--timeout", "2m"); err != nil {
+		return errors.Join(append(errs, fmt.Errorf("wait --committed: %w\n%s", err, out))...)
+	}
+	errs = append(errs, a.held.check())
 	for _, w := range a.writers {
 		errs = append(errs, w.check())
 	}
 	s := a.Status().Resources[0]
 	if s.Pending != 0 || s.Problem != "" {
 		errs = append(errs, fmt.Errorf("%d changes are pending, problem %q", s.Pending, s.Problem))
+	}
+	for _, d := range a.bases {
+		errs = append(errs, a.committedDatabase(d))
 	}
 	err := errors.Join(append(errs, sameAsHead(a.Mirror, nil), a.wholeCommits())...)
 	for _, w := range a.writers {
@@ -164,15 +203,11 @@ func (a *assault) rest() error {
 
 // calm is a round without a kill: what fails it has nothing to do with crashes.
 func (a *assault) calm() error {
-	l := &load{dir: a.Dir}
-	var running sync.WaitGroup
-	for _, w := range a.writers {
-		w.load = l
-		running.Go(w.run)
-	}
+	l, running := a.start()
 	time.Sleep(time.Duration(a.random.IntN(900)) * time.Millisecond)
 	l.stop.Store(true)
 	running.Wait()
+	a.held.release()
 	return a.verify()
 }
 
@@ -196,6 +231,7 @@ func TestKill(t *testing.T) {
 					}
 				}
 			}
+			t.Logf("%d versions of files committed, transactions %d and %d, %d versions of the file held open", a.blobs, a.bases[0].done, a.bases[1].done, a.held.begun)
 		})
 	}
 }
