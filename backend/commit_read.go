@@ -126,7 +126,8 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 		}
 	}
 	n.Size, n.Ctime, n.Entry.Mtime, n.Mode = after.Size, after.Ctime, after.Mtime, after.Perm()
-	n.Uncertain = c.r.now().Sub(time.Unix(0, after.Mtime)) < racy
+	// A mapping that has stored to a page may do so again with no trace in the stat.
+	n.Uncertain = !quiet || c.r.now().Sub(time.Unix(0, after.Mtime)) < racy
 	if quiet {
 		c.closed(s)
 	} else {
@@ -161,11 +162,20 @@ func (c *committer) watchOpen(s *seen) error {
 	if err != nil {
 		return err
 	}
-	if quiet {
-		c.closed(s)
+	if !quiet {
+		c.open(s, s.info)
 		return nil
 	}
-	c.open(s, s.info)
+	// What was written between the stat and the end of the last writer, a mapping
+	// say, has no record of its own either.
+	after, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !sameStat(after, s.info) {
+		return errChanging
+	}
+	c.closed(s)
 	return nil
 }
 
