@@ -89,7 +89,7 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 	for _, s := range snapshotOf(at) {
 		w.walk(s, s.path)
 	}
-	r.remember(o, at)
+	r.remember(o, all, at)
 	now := r.journal.Snapshot(r.name)
 	o.keepStable(now, all, at)
 	o.moving = r.uncoveredRename(now, o.marks)
@@ -115,10 +115,11 @@ func (r *resource) uncoveredRename(now, covered []journal.Mark) bool {
 }
 
 // remember marks what a walk could not look at: a new directory that cannot be
-// read is left out, with a mark of its own, or nobody would walk it again.
-func (r *resource) remember(o *observation, at map[string]seen) {
+// read is left out, with a mark of its own, or nobody would walk it again. What
+// has one gets no other: each wakes the worker.
+func (r *resource) remember(o *observation, all []journal.Mark, at map[string]seen) {
 	marked := map[string]bool{}
-	for _, m := range o.marks {
+	for _, m := range all {
 		marked[m.Path] = true
 	}
 	for path := range o.failed {

@@ -52,7 +52,8 @@ func isAbsent(err error) bool { return errors.Is(err, os.ErrNotExist) }
 // isLocal tells an error that concerns one file and not the engine.
 func isLocal(err error) bool {
 	for _, e := range []error{
-		unix.EIO, unix.EACCES, unix.EPERM, unix.ELOOP, unix.EXDEV, unix.ESTALE, unix.ENXIO, unix.EOVERFLOW,
+		unix.EIO, unix.EUCLEAN, unix.EBADMSG, // the last two are how filesystems report damage of their own
+		unix.EACCES, unix.EPERM, unix.ELOOP, unix.EXDEV, unix.ESTALE, unix.ENXIO, unix.EOVERFLOW,
 		tree.ErrForeignMount, tree.ErrUnsupported,
 	} {
 		if errors.Is(err, e) {
