@@ -44,6 +44,7 @@ type Status struct {
 	LastStart   StartStatus      `json:"last_start"`
 	Resources   []ResourceStatus `json:"resources"`
 	Outside     []string         `json:"outside,omitempty"` // files and directories of no resource: not mirrored
+	Covered     []string         `json:"covered,omitempty"` // where other filesystems are mounted: not mirrored; the command adds them
 	Peers       []PeerStatus     `json:"peers"`
 }
 

@@ -1,8 +1,12 @@
 package backend
 
 import (
+	"errors"
+	"fmt"
 	"sort"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/silvermirror/smfs/backend/index"
 )
@@ -31,6 +35,9 @@ func (r *resource) status() ResourceStatus {
 	if err != nil {
 		problems = append(problems, errorText(err))
 	}
+	if err := r.journal.Failure(r.name); err != nil {
+		problems = append(problems, errorText(refusedChange(err)))
+	}
 	for _, text := range []string{r.question, r.unwatched} {
 		if text != "" {
 			problems = append(problems, text)
@@ -42,6 +49,18 @@ func (r *resource) status() ResourceStatus {
 	}
 	s.Problem = strings.Join(problems, "; ")
 	return s
+}
+
+// refusedChange is why changes are refused, with what to do about it.
+func refusedChange(err error) error {
+	hint := ""
+	switch {
+	case errors.Is(err, unix.EROFS):
+		hint = "the filesystem is read-only, perhaps after an error that the kernel's log tells of: `smfs umount`, check it with fsck, mount it, `smfs mount`"
+	case errors.Is(err, unix.EIO), errors.Is(err, unix.EUCLEAN), errors.Is(err, unix.EBADMSG):
+		hint = "the disk fails or is gone, of which the kernel's log tells: `smfs umount`, check it with fsck, mount it, `smfs mount`"
+	}
+	return WithHint(fmt.Errorf("the last change was refused: %w", err), hint)
 }
 
 func (p *pathSet) list() []string {

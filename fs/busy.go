@@ -87,10 +87,8 @@ func newBusyError(dir string, id uint64) *BusyError {
 			dir = m.point // without symlinks, as processes' links show it
 		}
 	}
-	for _, m := range mounts {
-		if strings.HasPrefix(m.point, dir+"/") {
-			e.Mounts = append(e.Mounts, m.point)
-		}
+	for _, p := range below(mounts, dir) {
+		e.Mounts = append(e.Mounts, dir+"/"+p)
 	}
 	procs, _ := os.ReadDir("/proc")
 	for _, p := range procs {
@@ -100,6 +98,22 @@ func newBusyError(dir string, id uint64) *BusyError {
 		}
 	}
 	return e
+}
+
+// MountsBelow lists, as paths in dir, where filesystems are mounted in it.
+func MountsBelow(dir string) []string {
+	mounts, _ := readMounts() // without them status says less
+	return below(mounts, dir)
+}
+
+func below(mounts []mountInfo, dir string) []string {
+	var paths []string
+	for _, m := range mounts {
+		if p, ok := strings.CutPrefix(m.point, dir+"/"); ok && !slices.Contains(paths, p) {
+			paths = append(paths, p)
+		}
+	}
+	return paths
 }
 
 // holds lists what a process has of dir, each path once. It reads link texts

@@ -168,6 +168,7 @@ type Status struct {
 		Problem   string `json:"problem"`
 	} `json:"resources"`
 	Outside []string `json:"outside"`
+	Covered []string `json:"covered"`
 	Peers   []struct {
 		Name  string `json:"name"`
 		State string `json:"state"`

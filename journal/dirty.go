@@ -11,6 +11,7 @@ type dirtySet struct {
 	moving  int  // renames in flight
 	cleared uint64
 	wake    chan struct{}
+	failure error // Journal.Failure
 }
 
 func newDirtySet(resource string) *dirtySet {

@@ -30,6 +30,9 @@ func (j *Journal) Begin(r Record) (*Op, error) {
 
 	j.mu.Lock()
 	err := j.begin(op, &r)
+	if err != nil {
+		op.set.failure = err
+	}
 	grown := j.bytes > j.hardLimit
 	j.mu.Unlock()
 	if err != nil {
@@ -69,6 +72,9 @@ func (j *Journal) begin(op *Op, r *Record) error {
 func (op *Op) End(err error) {
 	op.j.mu.Lock()
 	defer op.j.mu.Unlock()
+	if !op.ended && (err == nil || onDisk(err)) {
+		op.set.failure = err
+	}
 	op.end()
 }
 
@@ -83,6 +89,7 @@ func (op *Op) EndMoved() {
 	if op.ended {
 		return
 	}
+	op.set.failure = nil
 	if op.move && op.set.moving == 1 {
 		op.vacate()
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/control"
+	"github.com/silvermirror/smfs/fs"
 	"github.com/spf13/cobra"
 )
 
@@ -39,6 +40,7 @@ peer is. It waits for nothing.`,
 				if err != nil {
 					return err
 				}
+				s.Covered = fs.MountsBelow(m.base)
 				if a.json {
 					return a.printJSON(s)
 				}
@@ -65,6 +67,7 @@ func (a *app) printStatus(m *mirror, s *backend.Status) error {
 		a.printNotes(r)
 	}
 	a.printNames("in no resource, stays on this machine", "stay on this machine", s.Outside)
+	a.printNames("another filesystem is mounted there, what is in it stays on this machine", "hold other filesystems", s.Covered)
 	if len(s.Peers) == 0 {
 		return nil
 	}

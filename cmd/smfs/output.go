@@ -15,6 +15,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/fs"
@@ -168,6 +170,8 @@ func hintFor(err error) string {
 		return "`smfs mount DIR` cleans up and mounts again; nothing journaled is lost"
 	case deniedState(err):
 		return "what another user, perhaps root, has made in it is in the way: `sudo chown -R \"$USER\" DIR/" + node.StateDir + "`"
+	case errors.Is(err, unix.EROFS):
+		return "the filesystem that holds it is mounted read-only: `mount -o remount,rw` makes it writable, unless it is damaged (see the kernel's log, and fsck)"
 	case exitCode(err) == exitUsage:
 		return "`smfs help` and `smfs help COMMAND` show what there is"
 	}
