@@ -53,6 +53,11 @@ func (r *resource) apply(ctx context.Context) error {
 	}
 	a := &applier{r: r, head: c.Tree, touched: map[index.Slot]bool{}, waits: map[string]string{}}
 	err := a.begin()
+	if err == nil && len(a.steps) > 0 && errors.Is(r.checkRoot(), tree.ErrUnhealthy) {
+		// What is put there would be missing, as if it were deleted, where the
+		// right directory is back.
+		a.steps, a.waits[""] = nil, "another directory may be in the place of this one"
+	}
 	if err == nil {
 		err = a.run(ctx)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/fs/tree"
 )
 
 // A scan that would delete over half of at least this many files asks first.
@@ -26,6 +27,10 @@ func (r *resource) holdBack(s *scanResult) (bool, error) {
 			question = fmt.Sprintf("%d names are missing, but the scan was not complete: %v", len(s.missing), s.err)
 		}
 		r.ask(question)
+		if errors.Is(s.err, tree.ErrUnhealthy) {
+			// What is put there now is missing where the right directory is back.
+			return true, r.setHeld(true)
+		}
 		return true, nil
 	}
 	var total int
@@ -39,7 +44,7 @@ func (r *resource) holdBack(s *scanResult) (bool, error) {
 	many := total >= askAbove && 2*s.files > total
 	hold := (many || was && len(s.missing) > 0) && !r.acceptDeletes
 	if hold != was {
-		if err := r.index.Update(func(tx *index.Tx) error { return tx.SetHeld(hold) }); err != nil {
+		if err := r.setHeld(hold); err != nil {
 			return false, err
 		}
 	}
@@ -125,7 +130,12 @@ func (r *resource) bringBack(ctx context.Context, path string) (files int, err e
 		return files, err
 	}
 	r.ask("")
-	return files, r.index.Update(func(tx *index.Tx) error { return tx.SetHeld(false) })
+	return files, r.setHeld(false)
+}
+
+// setHeld notes over restarts that what is missing is held back, however little.
+func (r *resource) setHeld(held bool) error {
+	return r.index.Update(func(tx *index.Tx) error { return tx.SetHeld(held) })
 }
 
 // errHeldBack means that a name holds something else than the directory of which

@@ -317,6 +317,9 @@ func (r *resource) startScan(ctx context.Context) {
 			if err == nil {
 				err = r.commitAll(ctx)
 			}
+			if err == nil { // it may have found the root to be the right one
+				err = r.applyIfBehind(ctx)
+			}
 			if err != nil && ctx.Err() == nil {
 				r.report("", err)
 			}
