@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestCoveredInMount mounts another filesystem inside of the mount: what is in it is
+// not mirrored, what it hides is not deleted, and status tells.
+func TestCoveredInMount(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return // an ordinary user mounts nothing
+	}
+	t.Parallel()
+	m := newMirror(t)
+	m.Mount()
+	check(t, errors.Join(os.Mkdir(m.Path("sub"), 0o755), put(m, "sub/x", "hidden"), put(m, "one", "1")))
+	m.Run("wait", "--committed")
+	head := m.Head()
+	check(t, unix.Mount("tmpfs", m.Path("sub"), "tmpfs", 0, "size=1m"))
+	t.Cleanup(func() { unix.Unmount(m.Path("sub"), unix.MNT_DETACH) })
+	check(t, put(m, "sub/y", "not mirrored"))
+	m.Run("sync", "--accept-deletes")
+	if s := m.Status(); s.Resources[0].Head != head || !slices.Equal(s.Covered, []string{"sub"}) {
+		t.Errorf("head %s, was %s; covered: %q", s.Resources[0].Head, head, s.Covered)
+	}
+	contains(t, m.Run("status"), "another filesystem is mounted there, what is in it stays on this machine: sub")
+	refused(t, m, []string{"umount", m.Dir}, "a mount at "+m.Path("sub"))
+	check(t, put(m, "two", "2"))
+	m.Run("wait", "--committed")
+
+	check(t, unix.Unmount(m.Path("sub"), 0))
+	has("sub/x", "hidden")(t, m, "")
+	if s := m.Status(); len(s.Covered) > 0 {
+		t.Errorf("covered: %q", s.Covered)
+	}
+	check(t, sameAsHead(m, nil))
+}
+
+// TestCoveredBelowMount mounts another filesystem in the backing directory, as one
+// in /etc/fstab is before the mirror: it shows in the mount, but is no part of the
+// mirror, and it cannot be removed.
+func TestCoveredBelowMount(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return
+	}
+	t.Parallel()
+	m := newMirror(t)
+	m.Mount()
+	check(t, errors.Join(os.Mkdir(m.Path("sub"), 0o755), put(m, "sub/x", "hidden"), put(m, "one", "1")))
+	m.Run("wait", "--committed")
+	head := m.Head()
+	m.Umount()
+	check(t, unix.Mount("tmpfs", m.Path("sub"), "tmpfs", 0, "size=1m"))
+	t.Cleanup(func() { unix.Unmount(m.Path("sub"), unix.MNT_DETACH) })
+	m.Mount()
+	check(t, put(m, "sub/y", "not mirrored"))
+	for what, err := range map[string]error{
+		"rename": os.Rename(m.Path("sub"), m.Path("sup")),
+		"remove": os.Remove(m.Path("sub")),
+	} {
+		if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EXDEV) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, _ = m.Try("sync", "--accept-deletes")
+	exitsWith(t, m, exitFailure, "another filesystem is mounted there", "wait", "--committed")
+	if s := m.Status(); s.Resources[0].Head != head || !slices.Equal(s.Covered, []string{"sub"}) {
+		t.Errorf("head %s, was %s; covered: %q", s.Resources[0].Head, head, s.Covered)
+	}
+	contains(t, m.Status().Resources[0].Problem, "sub", "another filesystem is mounted there")
+	check(t, put(m, "two", "2"))
+	eventually(t, "a commit of what is beside it", func() bool { return m.Status().Resources[0].Files == 3 })
+	_, _ = m.Try("umount", m.Dir) // it names sub
+
+	check(t, unix.Unmount(m.Path("sub"), 0))
+	m.Mount()
+	m.Run("wait", "--committed")
+	s := m.Status()
+	if s.Resources[0].Problem != "" || len(s.Covered) > 0 || s.LastStart.Replayed > 100 {
+		t.Errorf("problem %q, covered %q, %d records were replayed", s.Resources[0].Problem, s.Covered, s.LastStart.Replayed)
+	}
+	has("sub/x", "hidden")(t, m, "")
+	check(t, sameAsHead(m, nil))
+}
