@@ -87,3 +87,45 @@ func TestCoveredBelowMount(t *testing.T) {
 	has("sub/x", "hidden")(t, m, "")
 	check(t, sameAsHead(m, nil))
 }
+
+// TestCoveredWaits has a peer change what another filesystem hides: that waits, and
+// arrives when the other one is gone. What is in that is not touched.
+func TestCoveredWaits(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return
+	}
+	t.Parallel()
+	a, b, _ := mounted(t)
+	for _, dir := range []string{"sub", "gone"} {
+		check(t, errors.Join(os.Mkdir(a.Path(dir), 0o755), put(a, dir+"/x", "hidden"), put(a, dir+"/y", "hidden")))
+	}
+	mirrored(a, b)
+	a.Umount()
+	for _, dir := range []string{"sub", "gone"} {
+		check(t, unix.Mount("tmpfs", a.Path(dir), "tmpfs", 0, "size=1m"))
+		t.Cleanup(func() { unix.Unmount(a.Path(dir), unix.MNT_DETACH) })
+		check(t, put(a, dir+"/x", "of the other filesystem"))
+	}
+	a.Mount()
+	check(t, errors.Join(put(b, "sub/x", "changed"), os.Remove(b.Path("sub/y")), os.RemoveAll(b.Path("gone")), put(b, "one", "1")))
+	b.Run("wait", "--committed")
+	eventually(t, "what is not hidden", func() bool { _, err := os.Stat(a.Path("one")); return err == nil })
+	contains(t, a.Run("status"), "a newer version waits: sub/x (", "another filesystem is mounted there")
+	for _, dir := range []string{"sub", "gone"} {
+		has(dir+"/x", "of the other filesystem")(t, a, "")
+	}
+	has("sub/x", "changed")(t, b, "")
+	_, _ = a.Try("umount", a.Dir)
+
+	for _, dir := range []string{"sub", "gone"} {
+		check(t, unix.Unmount(a.Path(dir), 0))
+	}
+	a.Mount()
+	same(t, a, b)
+	has("sub/x", "changed")(t, a, "")
+	for _, name := range []string{"sub/y", "gone"} {
+		if _, err := os.Lstat(b.Path(name)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is there again: %v", name, err)
+		}
+	}
+}
