@@ -53,8 +53,8 @@ SMFS_SOAK ?= 10m
 soak: need-test
 	SMFS_SOAK=$(SMFS_SOAK) $(GO) test -count=1 -timeout 48h ./...
 
-# Kills the daemon KILLS times under a write load, on both data paths.
-# KILL_SEED repeats a run.
+# Kills the daemon KILLS times under a load (files in all ways that programs write
+# them, mappings, sqlite), on both data paths. KILL_SEED repeats a run.
 KILLS ?= 200
 KILL_SEED ?= 0
 kill: need-test
