@@ -25,6 +25,8 @@ func (r *resource) holdBack(s *scanResult) (bool, error) {
 			question = s.err.Error()
 		case len(s.missing) > 0:
 			question = fmt.Sprintf("%d names are missing, but the scan was not complete: %v", len(s.missing), s.err)
+		case !isAbsent(s.err): // else it went away meanwhile
+			question = fmt.Sprintf("not all could be looked at: %v", s.err)
 		}
 		r.ask(question)
 		if errors.Is(s.err, tree.ErrUnhealthy) {

@@ -121,7 +121,7 @@ func TestCoveredWaits(t *testing.T) {
 		check(t, unix.Unmount(a.Path(dir), 0))
 	}
 	a.Mount()
-	same(t, a, b)
+	meet(t, a, b)
 	has("sub/x", "changed")(t, a, "")
 	for _, name := range []string{"sub/y", "gone"} {
 		if _, err := os.Lstat(b.Path(name)); !errors.Is(err, os.ErrNotExist) {

@@ -141,7 +141,7 @@ func TestReadOnlyDisk(t *testing.T) {
 	}
 	run(t, "mount", "-o", "remount,rw", d.dir)
 	a.Mount()
-	same(t, a, b)
+	meet(t, a, b)
 	keeps(t, a)
 	has("three", "3")(t, a, "")
 }
@@ -178,7 +178,7 @@ func TestDiskGone(t *testing.T) {
 	d.umount()
 	d.mount()
 	a.Mount()
-	same(t, a, b)
+	meet(t, a, b)
 	keeps(t, a)
 	has("three", "3")(t, a, "")
 }
@@ -212,7 +212,7 @@ func TestDiskDetached(t *testing.T) {
 
 	d.mount()
 	a.Mount()
-	same(t, a, b)
+	meet(t, a, b)
 	keeps(t, b)
 	has("late", "written to what is detached")(t, b, "")
 }
@@ -250,8 +250,8 @@ func TestDiskNotMounted(t *testing.T) {
 	contains(t, a.Status().Resources[0].Problem, "nothing is deleted")
 	keptBy(b)
 	check(t, errors.Join(put(b, "far/three", "3"), put(a, "far/stray", "written in the wrong place")))
-	meet := func() bool { return a.Status().Resources[0].Head == b.Head() && b.Status().Resources[0].Files == 4 }
-	eventually(t, "one head", meet)
+	one := func() bool { return a.Status().Resources[0].Head == b.Head() && b.Status().Resources[0].Files == 4 }
+	eventually(t, "one head", one)
 	if _, err := os.Stat(a.Path("far/three")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what b has made is in the wrong directory: %v", err)
 	}
@@ -264,7 +264,7 @@ func TestDiskNotMounted(t *testing.T) {
 	a.Run("wait")
 	contains(t, a.Status().Resources[0].Problem, "1 of 4 files are missing", "restore far")
 	a.Run("restore", "far")
-	same(t, a, b)
+	meet(t, a, b)
 	keptBy(a)
 	has("far/three", "3")(t, a, "")
 	has("far/stray", "written in the wrong place")(t, a, "")

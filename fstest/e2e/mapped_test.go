@@ -13,8 +13,17 @@ import (
 // no close after it.
 func TestStoreWithoutTrace(t *testing.T) {
 	t.Parallel()
+	for name, args := range dataPaths {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			storeWithoutTrace(t, args)
+		})
+	}
+}
+
+func storeWithoutTrace(t *testing.T, args []string) {
 	m := newMirror(t)
-	m.Mount()
+	m.Mount(args...)
 	check(t, put(m, "f", "first version"))
 	m.Run("wait", "--committed")
 	f, err := os.OpenFile(m.Path("f"), os.O_RDWR, 0)
