@@ -3,111 +3,12 @@ package e2e
 import (
 	"errors"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/silvermirror/smfs/fstest"
-	"github.com/silvermirror/smfs/fstest/sshd"
 )
-
-// disk is an ext4 filesystem in a file, which only root can mount.
-type disk struct {
-	image, dir string
-	t          *testing.T
-}
-
-func newDisk(t *testing.T, size int64) *disk {
-	t.Helper()
-	tmp := t.TempDir()
-	d := &disk{filepath.Join(tmp, "image"), filepath.Join(tmp, "disk"), t}
-	check(t, errors.Join(sparse(d.image, size), os.Mkdir(d.dir, 0o755)))
-	run(t, "mkfs.ext4", "-q", "-b", "4096", d.image)
-	t.Cleanup(func() { unix.Unmount(d.dir, unix.MNT_DETACH) })
-	d.mount()
-	return d
-}
-
-func (d *disk) mount(options ...string) {
-	d.t.Helper()
-	run(d.t, "mount", "-o", strings.Join(append(options, "loop"), ","), d.image, d.dir)
-}
-
-// umount unmounts, when a daemon that has ended lets go of it.
-func (d *disk) umount() {
-	d.t.Helper()
-	eventually(d.t, "an end of the disk's use", func() bool {
-		err := unix.Unmount(d.dir, 0)
-		if err != nil && err != unix.EBUSY {
-			d.t.Fatal(err)
-		}
-		return err == nil
-	})
-}
-
-// fsck mends the filesystem, which must not be mounted.
-func (d *disk) fsck() {
-	d.t.Helper()
-	out, err := exec.Command("e2fsck", "-fy", d.image).CombinedOutput()
-	var exit *exec.ExitError
-	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) { // 1: mended
-		d.t.Fatalf("e2fsck: %v\n%s", err, out)
-	}
-}
-
-// device is the name of the loop device.
-func (d *disk) device() string {
-	d.t.Helper()
-	table, err := os.ReadFile("/proc/self/mounts")
-	check(d.t, err)
-	for _, line := range strings.Split(string(table), "\n") {
-		if f := strings.Fields(line); len(f) > 1 && f[1] == d.dir {
-			return filepath.Base(f[0])
-		}
-	}
-	d.t.Fatalf("%s is not mounted", d.dir)
-	return ""
-}
-
-// pairOnDisk makes two mounted mirrors, the first of them on the disk, with two
-// files.
-func pairOnDisk(t *testing.T, d *disk) (a, b *fstest.Mirror) {
-	t.Helper()
-	host := sshd.Start(t)
-	p := fstest.Program{Path: fstest.Build(t), Env: host.Env()}
-	dir := filepath.Join(d.dir, "A")
-	check(t, os.Mkdir(dir, 0o755))
-	a, b = fstest.MirrorAt(t, p, dir), fstest.NewMirror(t, p, "B")
-	t.Cleanup(host.Down)
-	a.Mount()
-	b.Mount()
-	connect(t, a, b, host)
-	check(t, errors.Join(put(a, "one", "1"), os.Mkdir(a.Path("d"), 0o755), put(a, "d/two", "2")))
-	mirrored(a, b)
-	return a, b
-}
-
-// changesTo tries the ways to change what pairOnDisk has made.
-func changesTo(m *fstest.Mirror) map[string]error {
-	return map[string]error{
-		"create":    put(m, "new", "n"),
-		"overwrite": put(m, "one", "other"),
-		"remove":    os.Remove(m.Path("one")),
-		"rename":    os.Rename(m.Path("d"), m.Path("e")),
-		"mkdir":     os.Mkdir(m.Path("f"), 0o755),
-		"chmod":     os.Chmod(m.Path("one"), 0o600),
-	}
-}
-
-// keeps wants a mirror to have all that pairOnDisk has made.
-func keeps(t *testing.T, m *fstest.Mirror) {
-	t.Helper()
-	has("one", "1")(t, m, "")
-	has("d/two", "2")(t, m, "")
-}
 
 // TestReadOnlyDisk has the filesystem below made read-only by the kernel, after an
 // error (a mount -o remount,ro is refused while the daemon writes its journal).
@@ -120,16 +21,16 @@ func TestReadOnlyDisk(t *testing.T) {
 	run(t, "mount", "-o", "remount,errors=remount-ro", d.dir)
 	a, b := pairOnDisk(t, d)
 	check(t, os.WriteFile("/sys/fs/ext4/"+d.device()+"/trigger_fs_error", []byte("1"), 0))
-	for what, err := range changesTo(a) {
+	for what, err := range changesTo(a, "") {
 		if !errors.Is(err, unix.EROFS) && !errors.Is(err, unix.EIO) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	keeps(t, a)
+	keeps(t, a, "")
 	contains(t, a.Status().Resources[0].Problem, "refused", "read-only", "fsck")
 	check(t, put(b, "three", "3"))
 	b.Run("wait", "--committed")
-	keeps(t, b)
+	keeps(t, b, "")
 	_, _ = a.Try("umount", a.Dir) // it may say that it could not write something
 
 	d.umount()
@@ -142,8 +43,38 @@ func TestReadOnlyDisk(t *testing.T) {
 	run(t, "mount", "-o", "remount,rw", d.dir)
 	a.Mount()
 	meet(t, a, b)
-	keeps(t, a)
+	keeps(t, a, "")
 	has("three", "3")(t, a, "")
+}
+
+// TestReadOnlyRemount has the disk of one resource made read-only and writable again
+// below the mount: all goes on by itself.
+func TestReadOnlyRemount(t *testing.T) {
+	if os.Geteuid() != 0 {
+		return
+	}
+	t.Parallel()
+	d := newDisk(t, 64<<20)
+	a, b := pairWithDisk(t, d)
+	run(t, "mount", "-o", "remount,ro", d.dir)
+	for what, err := range changesTo(a, "far/") {
+		if !errors.Is(err, unix.EROFS) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	keeps(t, a, "far/")
+	contains(t, a.Status().Resources[0].Problem, "refused", "read-only")
+	check(t, put(b, "far/three", "3"))
+	b.Run("wait", "--committed")
+	eventually(t, "b's commit", func() bool { return a.Status().Resources[0].Head == b.Head() })
+	keeps(t, b, "far/")
+
+	run(t, "mount", "-o", "remount,rw", d.dir)
+	check(t, put(a, "far/four", "4"))
+	meet(t, a, b)
+	keeps(t, a, "far/")
+	has("far/three", "3")(t, a, "")
+	eventually(t, "a status without a problem", func() bool { return a.Status().Resources[0].Problem == "" })
 }
 
 // shutDown is EXT4_IOC_SHUTDOWN, and without a flush of its log the filesystem is as
@@ -164,7 +95,7 @@ func TestDiskGone(t *testing.T) {
 	root, err := os.Open(d.dir)
 	check(t, err)
 	check(t, errors.Join(unix.IoctlSetPointerInt(int(root.Fd()), shutDown, noLogFlush), root.Close()))
-	for what, err := range changesTo(a) {
+	for what, err := range changesTo(a, "") {
 		if !errors.Is(err, unix.EIO) {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -172,14 +103,14 @@ func TestDiskGone(t *testing.T) {
 	contains(t, a.Status().Resources[0].Problem, "refused", "input/output error", "fsck")
 	check(t, put(b, "three", "3"))
 	b.Run("wait", "--committed")
-	keeps(t, b)
+	keeps(t, b, "")
 	_, _ = a.Try("umount", a.Dir)
 
 	d.umount()
 	d.mount()
 	a.Mount()
 	meet(t, a, b)
-	keeps(t, a)
+	keeps(t, a, "")
 	has("three", "3")(t, a, "")
 }
 
@@ -204,16 +135,16 @@ func TestDiskDetached(t *testing.T) {
 	_, err = f.WriteString("written to what is detached")
 	check(t, errors.Join(err, f.Close()))
 	check(t, exited(daemon))
-	keeps(t, b)
+	keeps(t, b, "")
 	a.Mount() // which makes another mirror, where nothing is
-	keeps(t, b)
+	keeps(t, b, "")
 	a.Umount()
 	check(t, os.RemoveAll(a.Dir))
 
 	d.mount()
 	a.Mount()
 	meet(t, a, b)
-	keeps(t, b)
+	keeps(t, b, "")
 	has("late", "written to what is detached")(t, b, "")
 }
 
@@ -225,18 +156,10 @@ func TestDiskNotMounted(t *testing.T) {
 	}
 	t.Parallel()
 	d := newDisk(t, 64<<20)
-	a, b, host := pairOf(t)
-	configured(t, a, "[::SilverMirror::]", "[far]", "directory = "+d.dir)
-	configured(t, b, "[::SilverMirror::]", "[far]")
-	a.Mount()
-	b.Mount()
-	connect(t, a, b, host)
-	check(t, errors.Join(put(a, "far/one", "1"), os.Mkdir(a.Path("far/d"), 0o755), put(a, "far/d/two", "2")))
-	mirrored(a, b)
+	a, b := pairWithDisk(t, d)
 	keptBy := func(m *fstest.Mirror) {
 		t.Helper()
-		has("far/one", "1")(t, m, "")
-		has("far/d/two", "2")(t, m, "")
+		keeps(t, m, "far/")
 	}
 
 	check(t, unix.Unmount(d.dir, unix.MNT_DETACH)) // below the daemon, which has it still

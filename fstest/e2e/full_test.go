@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -20,15 +19,9 @@ func TestFullDisk(t *testing.T) {
 		return // an ordinary user has no images to mount
 	}
 	t.Parallel()
-	tmp := t.TempDir()
-	image, disk := filepath.Join(tmp, "image"), filepath.Join(tmp, "disk")
-	check(t, errors.Join(sparse(image, 64<<20), os.Mkdir(disk, 0o755)))
-	run(t, "mkfs.ext4", "-q", image)
-	run(t, "mount", "-o", "loop", image, disk)
-	t.Cleanup(func() { unix.Unmount(disk, unix.MNT_DETACH) })
-	m := fstest.NewMirror(t, fstest.Program{Path: fstest.Build(t)}, "unused")
-	m.Dir = filepath.Join(disk, "M")
-	check(t, os.Mkdir(m.Dir, 0o755))
+	d := newDisk(t, 64<<20)
+	check(t, os.Mkdir(d.dir+"/M", 0o755))
+	m := fstest.MirrorAt(t, fstest.Program{Path: fstest.Build(t)}, d.dir+"/M")
 	m.Mount()
 
 	random := rand.NewChaCha8([32]byte{1})

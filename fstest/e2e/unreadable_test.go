@@ -2,9 +2,7 @@ package e2e
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -67,22 +65,4 @@ func TestUnreadableFile(t *testing.T) {
 	if got := m.Git("show", "main:worse") + m.Git("show", "main:good"); got != strings.TrimSpace(text)+"another" {
 		t.Errorf("worse and good are %.20q in the head", got)
 	}
-}
-
-// debug has debugfs change the filesystem, which is not mounted.
-func (d *disk) debug(command string) string {
-	d.t.Helper()
-	out, err := exec.Command("debugfs", "-w", "-R", command, d.image).CombinedOutput()
-	if err != nil {
-		d.t.Fatalf("debugfs %s: %v\n%s", command, err, out)
-	}
-	return string(out)
-}
-
-// moveToEnd says that the only extent of a file is elsewhere.
-func (d *disk) moveToEnd(file string, block int) {
-	d.t.Helper()
-	contains(d.t, d.debug("stat "+file), "EXTENTS:\n(0-4):")
-	d.debug(fmt.Sprintf("set_inode_field %s block[5] %d", file, block))
-	d.fsck() // for the map of blocks
 }
