@@ -6,24 +6,29 @@ import (
 	"crypto/sha1"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
 
 	"github.com/silvermirror/smfs/backend/object"
 )
 
+// Fault is one thing that Check found wrong.
+type Fault struct {
+	Text   string      // names the file of the store, the ref, or the path in a commit
+	Object [20]byte    // what is missing or damaged; zero: it is about a file of the store
+	Kind   object.Type // of the object
+}
+
 // Check reads all packs, all refs and everything reachable from them, and
-// calls problem for each thing that is wrong, in words that name the file or
-// ref. Its own error is for what kept it from looking. It takes as long as
-// reading the store.
-func (s *Store) Check(ctx context.Context, problem func(string)) error {
+// calls problem for each thing that is wrong. Its own error is for what kept it
+// from looking. It takes as long as reading the store.
+func (s *Store) Check(ctx context.Context, problem func(Fault)) error {
 	c := &fsck{ctx: ctx, store: s, problem: problem, seen: map[[20]byte]bool{}}
 	s.mu.Lock()
 	known := append([]error(nil), s.problems...)
 	s.mu.Unlock()
 	for _, err := range known {
-		problem(err.Error())
+		c.tell("%v", err)
 	}
 	for _, p := range s.packs() {
 		if err := c.pack(p); err != nil {
@@ -44,36 +49,77 @@ func (s *Store) Check(ctx context.Context, problem func(string)) error {
 type fsck struct {
 	ctx     context.Context
 	store   *Store
-	problem func(string)
+	problem func(Fault)
 	seen    map[[20]byte]bool
 }
 
-func (c *fsck) tell(format string, args ...any) { c.problem(fmt.Sprintf(format, args...)) }
+func (c *fsck) tell(format string, args ...any) { c.problem(Fault{Text: fmt.Sprintf(format, args...)}) }
 
-// pack verifies the checksums of a pack and of its index on disk.
+// lost tells of an object that cannot be had.
+func (c *fsck) lost(kind object.Type, id [20]byte, format string, args ...any) {
+	c.problem(Fault{fmt.Sprintf(format, args...), id, kind})
+}
+
+// pack verifies a pack and its index on disk.
 func (c *fsck) pack(p *pack) error {
 	if p.damaged {
 		return nil // told already
 	}
 	name := filepath.Base(p.name)
-	h := sha1.New()
-	r := io.NewSectionReader(p.r, 0, p.end())
-	if _, err := io.CopyBuffer(h, ctxReader{c.ctx, r}, make([]byte, 1<<20)); err != nil {
+	if err := p.checkContent(c.ctx); err != nil {
 		if c.ctx.Err() != nil {
 			return err
 		}
-		c.tell("pack %s cannot be read: %v", name, err)
+		c.tell("pack %s: %v", name, err)
 		return nil
+	}
+	if vanished(p) {
+		return nil // its objects are elsewhere
+	}
+	if err := p.checkIdx(c.ctx); err != nil {
+		c.tell("index of pack %s: %v", name, err)
+	}
+	return c.ctx.Err()
+}
+
+// checkContent verifies the checksum of a pack.
+func (p *pack) checkContent(ctx context.Context) error {
+	h := sha1.New()
+	r := io.NewSectionReader(p.r, 0, p.end())
+	if _, err := io.CopyBuffer(h, ctxReader{ctx, r}, make([]byte, 1<<20)); err != nil {
+		return fmt.Errorf("%w: it cannot be read: %w", ErrDamaged, err)
 	}
 	var sum [20]byte
 	if _, err := p.r.ReadAt(sum[:], p.end()); err != nil || !bytes.Equal(h.Sum(nil), sum[:]) {
-		c.tell("pack %s is damaged: its checksum does not match", name)
+		return fmt.Errorf("%w: the pack's checksum does not match", ErrDamaged)
 	}
-	if _, err := os.Lstat(p.name + ".pack"); err != nil {
-		return nil // git gc removed it; its objects are elsewhere
+	return nil
+}
+
+// checkIdx compares the index on disk with the one in memory, and that with the
+// pack: which bytes are whose.
+func (p *pack) checkIdx(ctx context.Context) error {
+	x, err := openIdx(p.name + ".idx")
+	if err != nil {
+		return err
 	}
-	if _, err := openIdx(p.name + ".idx"); err != nil {
-		c.tell("index of pack %s: %v", name, err)
+	if x.count != p.idx.count || x.mem.PackfileChecksum != p.idx.mem.PackfileChecksum {
+		return fmt.Errorf("%w: it is for another pack", ErrBadIdx)
+	}
+	buf := make([]byte, 256<<10)
+	order := p.idx.byOffset()
+	for i, place := range order {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rec, end := p.idx.at(int(place)), p.end()
+		if i+1 < len(order) {
+			end = p.idx.at(int(order[i+1])).off
+		}
+		crc, err := p.copyRaw(io.Discard, rec.off, end-rec.off, buf)
+		if err != nil || crc != rec.crc || x.at(int(place)) != rec {
+			return fmt.Errorf("%w: it is wrong about object %x", ErrBadIdx, rec.id)
+		}
 	}
 	return nil
 }
@@ -122,13 +168,14 @@ func (c *fsck) commits(queue []object.CommitID) error {
 		}
 		commit, err := c.uncached(id)
 		if err != nil {
-			c.tell("commit %s: %v", id, err)
+			c.lost(object.TypeCommit, id, "commit %s: %v", id, err)
 			continue
 		}
 		queue = append(queue, commit.Parents...)
 		if commit.Foreign() {
 			err = c.raw(commit.Tree, id)
 		} else {
+			c.claims(id, commit)
 			err = c.dir(commit.Tree, "", id)
 		}
 		if err != nil {
@@ -136,6 +183,27 @@ func (c *fsck) commits(queue []object.CommitID) error {
 		}
 	}
 	return nil
+}
+
+// claims verifies a commit's signature and what it says of its history. A merge
+// has no signature: it follows from its parents.
+func (c *fsck) claims(id object.CommitID, commit *object.Commit) {
+	if commit.Merge == 0 {
+		if _, err := object.VerifySignature(commit); err != nil {
+			c.tell("commit %s: %v", id, err)
+		}
+	}
+	var parents []*object.Commit
+	for _, p := range commit.Parents {
+		parent, err := c.store.Commit(p)
+		if err != nil {
+			return // told when its turn comes
+		}
+		parents = append(parents, parent)
+	}
+	if err := checkDescent(commit, parents); err != nil {
+		c.tell("commit %s: %v", id, err)
+	}
 }
 
 // uncached reads a commit from disk, whatever is in memory.
@@ -152,9 +220,10 @@ func (c *fsck) dir(id object.TreeID, name string, in object.CommitID) error {
 		return nil
 	}
 	c.seen[id] = true
-	d, err := object.DecodeDirectory(&c.store.view, id)
+	parts := &partsReader{view: &c.store.view}
+	d, err := object.DecodeDirectory(parts, id)
 	if err != nil {
-		c.tell("directory %q of commit %s: %v", "/"+name, in, err)
+		c.problem(Fault{fmt.Sprintf("directory %q of commit %s: %v", "/"+name, in, err), parts.lost, parts.kind})
 		return nil
 	}
 	for i := range d.Entries {
@@ -171,6 +240,29 @@ func (c *fsck) dir(id object.TreeID, name string, in object.CommitID) error {
 	return nil
 }
 
+// partsReader reads the parts of a directory and notes which one it lacks.
+type partsReader struct {
+	view *view
+	lost [20]byte
+	kind object.Type
+}
+
+func (p *partsReader) ReadTree(id object.TreeID, max int64) ([]byte, error) {
+	data, err := p.view.ReadTree(id, max)
+	if err != nil {
+		p.lost, p.kind = id, object.TypeTree
+	}
+	return data, err
+}
+
+func (p *partsReader) ReadBlob(id object.BlobID, max int64) ([]byte, error) {
+	data, err := p.view.ReadBlob(id, max)
+	if err != nil {
+		p.lost, p.kind = id, object.TypeBlob
+	}
+	return data, err
+}
+
 func (c *fsck) blob(id object.BlobID, name string, in object.CommitID) {
 	if c.seen[id] {
 		return
@@ -182,7 +274,7 @@ func (c *fsck) blob(id object.BlobID, name string, in object.CommitID) {
 		r.Close()
 	}
 	if err != nil {
-		c.tell("file %q of commit %s: %v", name, in, err)
+		c.lost(object.TypeBlob, id, "file %q of commit %s: %v", name, in, err)
 	}
 }
 

@@ -187,8 +187,11 @@ func (p *pack) idAt(off int64) ([20]byte, bool) {
 	return rec.id, rec.off == off
 }
 
-// retire takes packs off the list and removes their files: the index first, so
-// that no git sees an index without its pack.
+// packFiles are the endings of a pack's files: the index first, so that no git
+// sees an index without its pack.
+var packFiles = [...]string{".idx", ".rev", ".bitmap", ".mtimes", ".pack"}
+
+// retire takes packs off the list and removes their files.
 func (s *Store) retire(victims []*pack) error {
 	s.mu.Lock()
 	list := slices.DeleteFunc(slices.Clone(*s.list.Load()), func(p *pack) bool { return slices.Contains(victims, p) })
@@ -196,7 +199,7 @@ func (s *Store) retire(victims []*pack) error {
 	s.mu.Unlock()
 	files := []string{filepath.Join(s.packDir(), "multi-pack-index")} // git does without
 	for _, p := range victims {
-		for _, ext := range []string{".idx", ".rev", ".bitmap", ".mtimes", ".pack"} {
+		for _, ext := range packFiles {
 			files = append(files, p.name+ext)
 		}
 	}

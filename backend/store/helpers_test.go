@@ -183,7 +183,7 @@ func wantGitClean(t testing.TB, s *Store) {
 func problems(t testing.TB, s *Store) []string {
 	t.Helper()
 	var all []string
-	if err := s.Check(context.Background(), func(p string) { all = append(all, p) }); err != nil {
+	if err := s.Check(context.Background(), func(f Fault) { all = append(all, f.Text) }); err != nil {
 		t.Fatal(err)
 	}
 	return all

@@ -37,7 +37,11 @@ func TestTrickyNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := b.PutCommit(&object.Commit{Tree: tree, Author: "a", Email: "b", Message: "names", Writer: w.name, Seq: 1, Gen: 1})
+	c := &object.Commit{Tree: tree, Author: "a", Email: "b", Message: "names", Writer: w.name, Seq: 1, Gen: 1}
+	if err := object.Sign(c, w.key); err != nil {
+		t.Fatal(err)
+	}
+	id, err := b.PutCommit(c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -189,6 +189,28 @@ func (in *Incoming) install() error {
 	return in.file.Close()
 }
 
+// Take puts an object of the quarantine into a batch of the store, and tells
+// whether the quarantine has it. It was hashed when it came; whether the history
+// wants it, is the caller's to know.
+func (in *Incoming) Take(b *Batch, kind object.Type, id [20]byte) (bool, error) {
+	if _, ok := in.own.idx.search(id); !ok {
+		return false, nil
+	}
+	if kind == object.TypeBlob {
+		r, size, err := in.OpenBlob(id)
+		if err == nil {
+			_, err = b.PutBlob(r, size)
+			r.Close()
+		}
+		return err == nil, err
+	}
+	data, err := in.read(id, kind, object.MaxTree)
+	if err == nil {
+		err = b.put(kind, id, data)
+	}
+	return err == nil, err
+}
+
 // Discard drops the pack. After Accept it does nothing.
 func (in *Incoming) Discard() {
 	in.mu.Lock()

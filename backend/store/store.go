@@ -54,7 +54,8 @@ type Store struct {
 	consolidating sync.Mutex
 	mu            sync.Mutex // guards meta, problems, and changes of list
 	meta          Meta
-	problems      []error // found at Open, told by Check
+	problems      []error  // found at Open, told by Check
+	mended        []string // at Open; not changed after it
 	refs          refStore
 }
 
@@ -227,7 +228,9 @@ func (s *Store) loadPacks() error {
 	for _, name := range names {
 		p, err := openPack(s.codec, name, nil)
 		if errors.Is(err, ErrBadIdx) || errors.Is(err, os.ErrNotExist) {
-			p, err = s.rebuildIdx(name)
+			if p, err = s.rebuildIdx(name); err == nil {
+				s.mended = append(s.mended, "the index of pack "+filepath.Base(name)+" was missing or damaged: it was made again from the pack")
+			}
 		}
 		if err != nil {
 			s.problems = append(s.problems, fmt.Errorf("pack %s: %w", filepath.Base(name), err))
@@ -239,6 +242,9 @@ func (s *Store) loadPacks() error {
 	s.list.Store(&packs)
 	return nil
 }
+
+// Mended tells what Open has mended, in words.
+func (s *Store) Mended() []string { return s.mended }
 
 // rescan adds packs and loose objects that others put into the directory. It
 // reports whether there is anything new to look at.

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// Mend makes the files of the store whole as far as their content can be read:
+// an index that does not fit its pack is made again, and what is readable in a
+// damaged pack moves to a new one. Damaged packs go to the directory aside,
+// nothing is deleted. Objects that could not be read are missing after it: who
+// has them elsewhere puts them into a batch. It calls did for each thing done.
+func (s *Store) Mend(ctx context.Context, aside string, did func(string)) error {
+	s.consolidating.Lock()
+	defer s.consolidating.Unlock()
+	m := mender{s: s, aside: aside, did: did, buf: make([]byte, 256<<10)}
+	for _, p := range s.packs() {
+		err := m.pack(ctx, p)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("mend pack %s: %w", filepath.Base(p.name), err)
+		}
+	}
+	if err := m.unreadable(); err != nil {
+		return fmt.Errorf("mend store: %w", err)
+	}
+	s.mu.Lock()
+	s.problems = nil
+	s.mu.Unlock()
+	return nil
+}
+
+// mender is one run of Mend.
+type mender struct {
+	s     *Store
+	aside string
+	did   func(string)
+	buf   []byte
+}
+
+func (m *mender) tell(format string, args ...any) { m.did(fmt.Sprintf(format, args...)) }
+
+func (m *mender) pack(ctx context.Context, p *pack) error {
+	if vanished(p) {
+		return nil
+	}
+	if p.damaged || p.checkContent(ctx) != nil && ctx.Err() == nil {
+		return m.salvage(ctx, p)
+	}
+	if p.checkIdx(ctx) == nil || ctx.Err() != nil {
+		return nil
+	}
+	fresh, err := m.s.rebuildIdx(p.name)
+	if err != nil {
+		return err
+	}
+	m.s.replacePack(p, fresh)
+	m.tell("the index of pack %s was made again from the pack", filepath.Base(p.name))
+	return nil
+}
+
+// salvage copies what is readable in a damaged pack to a new one. Where only the
+// frame was damaged the new pack has the name of the old one, which goes first
+// then; else it goes when the new one is durable.
+func (m *mender) salvage(ctx context.Context, p *pack) error {
+	w := newPackWriter(m.s.disk, m.s.tempPath("mend"))
+	defer w.discard()
+	for _, place := range p.idx.byOffset() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := m.copy(w, p, p.idx.at(int(place))); err != nil && !errors.Is(err, ErrCorrupt) {
+			return err
+		}
+	}
+	kept := w.count()
+	if kept > 0 {
+		sum, size, err := w.finish()
+		if err != nil {
+			return err
+		}
+		x := newIdx(w.entries, sum)
+		if filepath.Base(p.name) == "pack-"+hex.EncodeToString(sum[:]) {
+			if err := m.putAside(p); err != nil {
+				return err
+			}
+			p = nil
+		}
+		if err := m.s.install(w.path, x, size); err != nil {
+			return err
+		}
+	}
+	if p != nil {
+		if err := m.putAside(p); err != nil {
+			return err
+		}
+		m.tell("pack %s was damaged: %d objects in it could be read and were copied, the pack was put into %s", filepath.Base(p.name), kept, m.aside)
+		return nil
+	}
+	m.tell("a pack was damaged at its ends: all of its %d objects were copied, it was put into %s", kept, m.aside)
+	return nil
+}
+
+// copy appends an object of a damaged pack; one that cannot be read is
+// ErrCorrupt.
+func (m *mender) copy(w *packWriter, p *pack, rec idxEntry) error {
+	e, err := readEntry(p.r, rec.off, p.end())
+	if err != nil {
+		return corrupt(0, rec.id, err)
+	}
+	if e.kind.IsDelta() {
+		kind, data, err := p.read(rec.off, maxDelta)
+		if err == nil {
+			err = verify(kind, rec.id, data)
+		}
+		if err != nil {
+			return corrupt(kind, rec.id, err)
+		}
+		return w.add(rec.id, m.s.codec.deflated(kind, data))
+	}
+	kind, _, r, err := p.open(rec.id, rec.off)
+	if err != nil {
+		return corrupt(kind, rec.id, err)
+	}
+	defer r.Close()
+	if _, err := io.CopyBuffer(io.Discard, r, m.buf); err != nil {
+		return corrupt(kind, rec.id, err)
+	}
+	end := e.data + r.(*verifyingReader).in.consumed()
+	at := w.end()
+	crc, err := p.copyRaw(w, rec.off, end-rec.off, m.buf)
+	if err == nil {
+		w.record(idxEntry{rec.id, at, crc})
+	}
+	return err
+}
+
+// unreadable puts packs aside that could not be opened at all.
+func (m *mender) unreadable() error {
+	names, err := m.s.packNames()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if m.s.hasPack(name) {
+			continue
+		}
+		if err := m.putFilesAside(name); err != nil {
+			return err
+		}
+		m.tell("pack %s was put into %s: nothing in it can be read", filepath.Base(name), m.aside)
+	}
+	return nil
+}
+
+// putAside takes a pack off the list and moves its files.
+func (m *mender) putAside(p *pack) error {
+	m.s.replacePack(p, nil)
+	return m.putFilesAside(p.name)
+}
+
+func (m *mender) putFilesAside(name string) error {
+	dir := filepath.Join(m.aside, "objects", "pack")
+	if err := m.s.disk.mkdirAll(dir); err != nil {
+		return err
+	}
+	for _, ext := range packFiles {
+		err := m.s.disk.rename(name+ext, filepath.Join(dir, filepath.Base(name)+ext))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return errors.Join(m.s.disk.syncDir(dir), m.s.disk.syncDir(m.s.packDir()))
+}
+
+// replacePack puts another pack in the place of one, or nothing where it is nil.
+func (s *Store) replacePack(old, by *pack) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := slices.Clone(*s.list.Load())
+	i := slices.Index(list, old)
+	if by != nil {
+		list[i] = by
+	} else {
+		list = slices.Delete(list, i, i+1)
+	}
+	s.list.Store(&list)
+}
+
+// PutHeadAside moves the ref of the head of the store at dir, which does not
+// open, to the directory aside: the head can then be looked for in the packs.
+// Where something else keeps the store from opening, that is the error.
+func PutHeadAside(dir, aside string) error {
+	s := newStore(dir, osDisk{})
+	defer s.Close()
+	if _, err := readMeta(dir); err != nil {
+		return err
+	}
+	if err := s.loadPacks(); err != nil {
+		return err
+	}
+	for _, name := range []string{HeadRef, packedRefs} {
+		if s.checkHead() == nil {
+			return nil
+		}
+		to := filepath.Join(aside, name)
+		if err := s.disk.mkdirAll(filepath.Dir(to)); err != nil {
+			return err
+		}
+		if err := s.disk.rename(s.refs.path(name), to); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("put %s aside: %w", name, err)
+		}
+		if err := s.disk.syncDir(filepath.Dir(s.refs.path(name))); err != nil {
+			return err
+		}
+	}
+	return s.checkHead()
+}
