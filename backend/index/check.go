@@ -1,0 +1,164 @@
+package index
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/silvermirror/smfs/backend/object"
+	"github.com/silvermirror/smfs/journal"
+	bolt "go.etcd.io/bbolt"
+)
+
+// Check reads all of the index and calls problem for each thing that is not as
+// Put and its like leave it. Updates wait while the pages are looked at. Bytes
+// that make no sense are ErrDamaged, as for View.
+func (ix *Index) Check(problem func(text string)) error {
+	// The nodes first: bbolt's own check trusts what leads to the pages.
+	err := ix.View(func(tx *Tx) error {
+		c := checker{tx: tx, problem: problem}
+		return c.check()
+	})
+	if err != nil {
+		return err
+	}
+	return ix.Update(func(tx *Tx) error { // which keeps others from freeing pages meanwhile
+		return tx.try(func() error {
+			if st, err := ix.raw.Stat(); err != nil || st.Size() < tx.b.Size() {
+				return fmt.Errorf("the file is too short: %w", ErrDamaged)
+			}
+			for err := range tx.b.Check() {
+				problem(err.Error())
+			}
+			return nil
+		})
+	})
+}
+
+// checker is one run over the nodes.
+type checker struct {
+	tx      *Tx
+	problem func(string)
+	counts  counts
+	nodes   int
+	tagged  int
+}
+
+func (c *checker) tell(format string, args ...any) { c.problem(fmt.Sprintf(format, args...)) }
+
+func (c *checker) check() error {
+	if err := c.tx.All(c.node); err != nil {
+		return err
+	}
+	reached := 0
+	if err := c.reach(object.FileID{}, &reached); err != nil {
+		return err
+	}
+	if reached != c.nodes {
+		c.tell("%d of %d names are in no directory that the root leads to", c.nodes-reached, c.nodes)
+	}
+	if c.counts != c.tx.counts {
+		c.tell("it counts %d files and %d conflicts, and has %d and %d", c.tx.counts.files, c.tx.counts.conflicts, c.counts.files, c.counts.conflicts)
+	}
+	return c.tx.try(func() error {
+		c.size("ids", c.tx.ids, c.nodes)
+		c.size("tagged", c.tx.tagged, c.tagged)
+		c.size("conflicts", c.tx.conflicts, int(c.counts.conflicts))
+		return c.inodes()
+	})
+}
+
+// node looks for a node in the other buckets.
+func (c *checker) node(n Node) error {
+	s := n.Slot()
+	c.nodes++
+	c.counts.files += uint64(isFile(&n))
+	return c.tx.try(func() error {
+		if c.tx.ids.Get(idKey(n.ID, s)) == nil {
+			c.tell("%v is not found by its id", s)
+		}
+		if n.Key != (journal.FileKey{}) && c.tx.keys.Get(fileKey(n.Key, n.ID)) == nil {
+			c.tell("%v is not found by its inode", s)
+		}
+		if tagged(&n) {
+			c.tagged++
+			if c.tx.tagged.Get(s.key()) == nil {
+				c.tell("%v has tags and is not listed", s)
+			}
+		}
+		if conflicting(&n) {
+			c.counts.conflicts++
+			if c.tx.conflicts.Get(s.key()) == nil {
+				c.tell("%v has a conflict and is not listed", s)
+			}
+		}
+		return c.links(n)
+	})
+}
+
+// links compares a node with the others of its id: a directory has one name, the
+// names of a file have one content.
+func (c *checker) links(n Node) error {
+	for _, s := range c.tx.slots(n.ID) {
+		if s == n.Slot() {
+			continue
+		}
+		other, ok, err := c.tx.get(s)
+		switch {
+		case err != nil:
+			return err
+		case !ok:
+			c.tell("%v is found by its id and not there", s)
+		case n.Kind == object.Dir || n.Kind != other.Kind:
+			c.tell("%v and %v have the same id", n.Slot(), s)
+		case n.Blob != other.Blob && bytes.Compare(n.Slot().key(), s.key()) < 0: // told once
+			c.tell("%v and %v are names of one file with two contents", n.Slot(), s)
+		}
+	}
+	return nil
+}
+
+// inodes looks for the nodes that the bucket keys speaks of.
+func (c *checker) inodes() error {
+	cursor := c.tx.keys.Cursor()
+	for k, _ := cursor.First(); k != nil; k, _ = cursor.Next() {
+		if len(k) != 16+idLen {
+			return fmt.Errorf("key %x of an inode: %w", k, ErrDamaged)
+		}
+		known := false
+		for _, s := range c.tx.slots(object.FileID(k[16:])) {
+			n, ok, err := c.tx.get(s)
+			if err != nil {
+				return err
+			}
+			known = known || ok && bytes.Equal(fileKeyPrefix(n.Key), k[:16])
+		}
+		if !known {
+			c.tell("no name has the inode %x, which it lists", k[:16])
+		}
+	}
+	return nil
+}
+
+// reach counts the names below a directory.
+func (c *checker) reach(dir object.FileID, count *int) error {
+	return c.tx.Children(dir, func(n Node) error {
+		*count++
+		if n.Kind != object.Dir {
+			return nil
+		}
+		return c.reach(n.ID, count)
+	})
+}
+
+// size counts a list. With as many entries as nodes that are on it, there are no
+// others.
+func (c *checker) size(name string, b *bolt.Bucket, want int) {
+	n := 0
+	cursor := b.Cursor()
+	for k, _ := cursor.First(); k != nil; k, _ = cursor.Next() {
+		n++
+	}
+	if n != want {
+		c.tell("its list %q has %d entries for %d", name, n, want)
+	}
+}
