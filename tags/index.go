@@ -89,6 +89,25 @@ func (x *Index) Tags(f File) []string {
 	return names
 }
 
+// Differences lists the files that carry other tags in y.
+func (x *Index) Differences(y *Index) []File {
+	known := map[File]bool{}
+	for _, of := range []*Index{x, y} {
+		of.mu.RLock()
+		for f := range of.numbers {
+			known[f] = true
+		}
+		of.mu.RUnlock()
+	}
+	var differ []File
+	for f := range known {
+		if !slices.Equal(x.Tags(f), y.Tags(f)) {
+			differ = append(differ, f)
+		}
+	}
+	return differ
+}
+
 // Len is the number of tagged files.
 func (x *Index) Len() int {
 	x.mu.RLock()

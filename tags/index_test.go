@@ -269,3 +269,22 @@ func TestHas(t *testing.T) {
 		t.Error("work is there although no file has it")
 	}
 }
+
+func TestDifferences(t *testing.T) {
+	x, y := NewIndex(), NewIndex()
+	for _, i := range []*Index{x, y} {
+		i.Set(File{1}, []string{"a", "b"})
+		i.Set(File{2}, []string{"a"})
+	}
+	if d := x.Differences(y); len(d) != 0 {
+		t.Errorf("equal indexes differ in %v", d)
+	}
+	x.Set(File{1}, []string{"a"})
+	x.Remove(File{2})
+	y.Set(File{3}, []string{"c"})
+	d := x.Differences(y)
+	slices.SortFunc(d, func(a, b File) int { return int(a[0]) - int(b[0]) })
+	if !slices.Equal(d, []File{{1}, {2}, {3}}) {
+		t.Errorf("they differ in %v", d)
+	}
+}
