@@ -29,6 +29,10 @@ type API interface {
 	Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*Restored, error)
 	Conflicts(ctx context.Context) ([]Conflict, error)
 
+	// Fsck checks what the mirror keeps besides the files, and tells fn what it
+	// looks at and what it finds. What it finds is no error.
+	Fsck(ctx context.Context, o FsckOptions, fn func(FsckNews) error) error
+
 	Tag(ctx context.Context, o TagOptions) error
 	// Tags lists the tags of paths, or all tags with their counts.
 	Tags(ctx context.Context, paths []string) ([]TagList, error)
@@ -184,4 +188,29 @@ type TagList struct {
 	Path  string   `json:"path,omitempty"`
 	Tags  []string `json:"tags"`
 	Count int      `json:"count,omitempty"`
+}
+
+type FsckOptions struct {
+	Repair bool `json:"repair"` // mend what can be
+}
+
+// FsckNews is what Fsck looks at next, or a finding.
+type FsckNews struct {
+	Looking string   `json:"looking,omitempty"`
+	Finding *Finding `json:"finding,omitempty"`
+}
+
+// States of a finding.
+const (
+	Noted   = "noted"   // nothing is damaged
+	Damaged = "damaged" // and not mended
+	Mended  = "mended"
+)
+
+type Finding struct {
+	Resource string `json:"resource,omitempty"` // "": the mirror as a whole
+	Part     string `json:"part"`               // journal, store, index, files, tags
+	State    string `json:"state"`
+	Text     string `json:"text"`
+	Hint     string `json:"hint,omitempty"` // what to do about it
 }

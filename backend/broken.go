@@ -45,8 +45,8 @@ func (r *resource) damaged(err error) error {
 func (r *resource) wayOut() string {
 	store, index := filepath.Join(r.state, "store", r.name+".git"), filepath.Join(r.state, "index", r.name)
 	return fmt.Sprintf("the files are whole at their paths, but none of %s is committed until its store is mended; "+
-		"`git --git-dir=%s fsck` lists what is damaged, a copy of the store mends it; or begin a new history: "+
-		"umount, move %s and %s away, mount", r.name, store, store, index)
+		"`smfs fsck` lists what is damaged, after umount `smfs fsck --repair` mends what can be; so does a copy of the store; or begin a new history: "+
+		"umount, move %s and %s away, mount", r.name, store, index)
 }
 
 // unusable is the error of a resource that failed to open, nil where there is

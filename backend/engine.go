@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -38,6 +39,12 @@ type Options struct {
 	Trusted bool
 	// Clean says that the engine before this one ended by itself.
 	Clean bool
+
+	// Check lets the engine start although no resource can be used: Fsck says
+	// why.
+	Check bool
+	// Repair has Open mend what it else refuses, or believes.
+	Repair bool
 }
 
 // Engine runs one mirror: a worker for each resource, a session with each
@@ -52,6 +59,7 @@ type Engine struct {
 	mounted   mountState
 
 	generation atomic.Uint64
+	openTold   atomic.Bool // what Open has mended was told
 
 	workers     *errgroup.Group // nil before Start
 	endWorkers  context.CancelFunc
@@ -89,7 +97,7 @@ func Open(o Options) (*Engine, error) {
 		}
 		e.resources = append(e.resources, r)
 	}
-	if len(e.resources) == 0 {
+	if len(e.resources) == 0 && !o.Check {
 		return nil, errors.Join(append(failed, e.closeResources())...)
 	}
 	s, err := newSessions(e)
@@ -113,6 +121,11 @@ type renamed struct {
 
 func (r *renamed) Unwrap() error { return r.error }
 func (r *renamed) Error() string { return strings.ReplaceAll(r.error.Error(), r.from, r.to) }
+
+// asideDir is where what a repair replaces is kept.
+func (e *Engine) asideDir() string {
+	return filepath.Join(e.o.State, "damaged", time.Now().Format("20060102-150405"))
+}
 
 // ResourceTree is what a mount needs to serve a resource.
 type ResourceTree struct {

@@ -38,6 +38,7 @@ func (r *resource) findHead() error {
 		return err
 	}
 	r.log.Warn("the head was missing; found it again", "resource", r.name, "ref", headRef, "head", head)
+	r.hasMended("store", "%s was missing: it is commit %s again, which was found in the packs", headRef, head)
 	return r.openHead()
 }
 

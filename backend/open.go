@@ -32,8 +32,16 @@ func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
 		}
 	}()
 	indexFile := filepath.Join(e.o.State, "index", conf.Name)
-	if r.store, err = openStore(filepath.Join(e.o.State, "store", conf.Name+".git"), e.o.State, indexFile); err != nil {
+	dir := filepath.Join(e.o.State, "store", conf.Name+".git")
+	r.store, err = openStore(dir, e.o.State, indexFile)
+	if errors.Is(err, store.ErrDamaged) && r.mendHead(dir, err) {
+		r.store, err = openStore(dir, e.o.State, indexFile)
+	}
+	if err != nil {
 		return r, err
+	}
+	for _, text := range r.store.Mended() {
+		r.hasMended("store", "%s", text)
 	}
 	r.setWriter()
 	if err := r.openTree(e.o.Base); err != nil {
@@ -58,6 +66,9 @@ func (e *Engine) newResource(conf config.Resource) *resource {
 		wantScan: !e.o.Trusted || !e.o.Mounted || conf.External || e.o.Journal.Recovery().Damaged,
 		calls:    make(chan func()), retry: make(chan struct{}, 1), ready: make(chan struct{}),
 		local: &pathSet{}, nodes: map[string]*link{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),
+	}
+	if e.o.Repair {
+		r.aside = e.asideDir()
 	}
 	r.scannedAtStart.Store(-1)
 	if h := conf.Conflict; h != config.KeepBoth {
@@ -212,28 +223,45 @@ func (r *resource) commitHere(id object.CommitID) (*object.Commit, error) {
 // openIndex opens the index; a damaged or missing one is filled from the head,
 // and the scan finds what differs.
 func (r *resource) openIndex(file string) error {
-	ix, err := index.Open(file)
-	if errors.Is(err, index.ErrDamaged) {
-		r.log.Warn("index is damaged; making it anew", "resource", r.name, "error", err)
-		if err = index.Remove(file); err == nil {
-			ix, err = index.Open(file)
-		}
-	}
-	if err != nil {
+	err := r.useIndex(file, false)
+	if !errors.Is(err, index.ErrDamaged) {
 		return err
 	}
-	r.index = ix
+	r.log.Warn("index is damaged; making it anew", "resource", r.name, "error", err)
+	if err := r.dropIndex(file); err != nil {
+		return err
+	}
+	r.hasMended("index", "it was damaged (%v): made anew from the history and the disk", err)
+	return r.useIndex(file, true)
+}
+
+// useIndex opens the index and what depends on it; told: that it is made anew.
+func (r *resource) useIndex(file string, told bool) (err error) {
+	if r.index, err = index.Open(file); err != nil {
+		return err
+	}
 	r.synced = openSyncMark(file + syncedSuffix)
 	if err := r.findHead(); err != nil {
-		return err
+		if err = r.goBack(file, err); err != nil {
+			return err
+		}
+		told = true
 	}
 	if err := r.finishCommit(); err != nil {
 		return err
 	}
-	return ix.Update(func(tx *index.Tx) error {
+	if r.aside != "" {
+		if err := r.distrustIndex(); err != nil {
+			return err
+		}
+	}
+	return r.index.Update(func(tx *index.Tx) error {
 		if r.headC == nil || !tx.Disk().IsZero() || tx.Apart() {
 			r.behind = r.headC != nil && (tx.Apart() || tx.Disk() != r.headC.Tree)
 			return nil
+		}
+		if !told {
+			r.hasMended("index", "there was none: made anew from the history and the disk")
 		}
 		return r.fillIndex(tx)
 	})
@@ -270,11 +298,13 @@ func (r *resource) finishCommit() error {
 }
 
 func (r *resource) loadTags() error {
-	return r.index.View(func(tx *index.Tx) error {
-		return tx.Tagged(func(n index.Node) error {
-			r.tagged.Set(tags.File(n.ID), n.Tags.Names())
-			return nil
-		})
+	return r.index.View(func(tx *index.Tx) error { return loadTags(tx, r.tagged) })
+}
+
+func loadTags(tx *index.Tx, into *tags.Index) error {
+	return tx.Tagged(func(n index.Node) error {
+		into.Set(tags.File(n.ID), n.Tags.Names())
+		return nil
 	})
 }
 

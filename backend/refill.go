@@ -194,7 +194,7 @@ func (f *filler) onDisk(path string, e *object.Entry) (bool, error) {
 	case f.r.store.Has(blob):
 	case recent:
 		f.r.log.Warn("the disk lost a version, which comes back from the store", "resource", f.r.name, "path", path)
-		if err := f.keep(path, info); err != nil {
+		if err := f.r.keep(f.batch, path, info); err != nil {
 			return true, err
 		}
 	default:
@@ -206,20 +206,20 @@ func (f *filler) onDisk(path string, e *object.Entry) (bool, error) {
 
 // keep puts what a path holds into the store: nothing is replaced that is not
 // there.
-func (f *filler) keep(path string, info tree.Info) error {
+func (r *resource) keep(batch *store.Batch, path string, info tree.Info) error {
 	if info.IsSymlink() {
-		target, _, err := f.r.tree.Readlink(path)
+		target, _, err := r.tree.Readlink(path)
 		if err == nil {
-			_, err = f.batch.WriteBlob([]byte(target))
+			_, err = batch.WriteBlob([]byte(target))
 		}
 		return err
 	}
-	file, err := f.r.tree.OpenFile(path)
+	file, err := r.tree.OpenFile(path)
 	if err != nil {
 		return fmt.Errorf("keep what the disk has at %s: %w", path, err)
 	}
 	defer file.Close()
-	if _, err := f.batch.PutBlob(io.LimitReader(file, info.Size), info.Size); err != nil {
+	if _, err := batch.PutBlob(io.LimitReader(file, info.Size), info.Size); err != nil {
 		return fmt.Errorf("keep what the disk has at %s: %w", path, err)
 	}
 	return nil

@@ -29,9 +29,11 @@ import (
 type resource struct {
 	name     string
 	conf     config.Resource
-	rootPath string   // where the root was when it was opened, for one elsewhere
-	state    string   // where the state directory is, for messages
-	skipped  []string // paths of resources nested in this one
+	rootPath string    // where the root was when it was opened, for one elsewhere
+	state    string    // where the state directory is, for messages
+	skipped  []string  // paths of resources nested in this one
+	aside    string    // where Open puts what it replaces; "": it is not to repair
+	opened   []Finding // what Open has mended
 	tree     *tree.Tree
 	store    *store.Store
 	index    *index.Index

@@ -13,17 +13,27 @@ import (
 
 // Log implements backend.API.
 func (c *Client) Log(ctx context.Context, o backend.LogOptions, fn func(backend.Version) error) error {
+	return items(ctx, c, "log", o, fn)
+}
+
+// Fsck implements backend.API.
+func (c *Client) Fsck(ctx context.Context, o backend.FsckOptions, fn func(backend.FsckNews) error) error {
+	return items(ctx, c, "fsck", o, fn)
+}
+
+// items makes a request answered by one item after the other.
+func items[Item any](ctx context.Context, c *Client, name string, in any, fn func(Item) error) error {
 	ctx, cancel := context.WithCancel(ctx) // when fn fails the engine stops looking
 	defer cancel()
-	return c.stream(ctx, "log", o, &none{}, func(kind byte, data []byte) error {
+	return c.stream(ctx, name, in, &none{}, func(kind byte, data []byte) error {
 		if kind != frameItem {
-			return fmt.Errorf("unexpected frame %q in a log", kind)
+			return fmt.Errorf("unexpected frame %q in %s", kind, name)
 		}
-		var v backend.Version
-		if err := unmarshal(data, &v); err != nil {
+		var item Item
+		if err := unmarshal(data, &item); err != nil {
 			return err
 		}
-		return fn(v)
+		return fn(item)
 	})
 }
 

@@ -22,6 +22,7 @@ func TestCallsArrive(t *testing.T) {
 		asked:    make(chan any, 1),
 		status:   backend.Status{Mirror: odd, PID: 7, Peers: []backend.PeerStatus{{Name: odd, Transfers: []backend.Transfer{{Path: odd}}}}},
 		versions: []backend.Version{{Path: odd, Time: time.Unix(5, 6).UTC()}, {Commit: "2"}},
+		news:     []backend.FsckNews{{Looking: odd}, {Finding: &backend.Finding{Resource: odd, Part: "store", State: backend.Mended, Text: odd, Hint: "h"}}},
 		content:  bytes.Repeat([]byte("0123456789abcdef"), 200_000), // several frames
 	}
 	c := dial(t, start(t, Options{API: api, Hello: Hello{PID: 7, Base: odd}}))
@@ -70,6 +71,14 @@ func TestCallsArrive(t *testing.T) {
 	})
 	check(err, versions, api.versions)
 	asked(backend.LogOptions{Path: odd, Limit: 2})
+
+	var news []backend.FsckNews
+	err = c.Fsck(ctx, backend.FsckOptions{Repair: true}, func(n backend.FsckNews) error {
+		news = append(news, n)
+		return nil
+	})
+	check(err, news, api.news)
+	asked(backend.FsckOptions{Repair: true})
 
 	var content bytes.Buffer
 	restored, err := c.Restore(ctx, backend.RestoreOptions{Path: odd, At: "1"}, &content)

@@ -19,6 +19,7 @@ type fakeAPI struct {
 	status   backend.Status
 	versions []backend.Version
 	content  []byte
+	news     []backend.FsckNews
 
 	asked   chan any                    // each call's argument, if not nil
 	blocked func(context.Context) error // what Wait does, if not nil
@@ -56,6 +57,16 @@ func (f *fakeAPI) RemovePeer(_ context.Context, name string) error {
 }
 
 func (f *fakeAPI) Peers(context.Context) ([]backend.PeerStatus, error) { return f.status.Peers, f.err }
+
+func (f *fakeAPI) Fsck(_ context.Context, o backend.FsckOptions, fn func(backend.FsckNews) error) error {
+	f.ask(o)
+	for _, n := range f.news {
+		if err := fn(n); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
 
 func (f *fakeAPI) Log(_ context.Context, o backend.LogOptions, fn func(backend.Version) error) error {
 	f.ask(o)

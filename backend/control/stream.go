@@ -16,14 +16,24 @@ const sessionProtocol = "smfs-session"
 
 // serveLog streams versions as they are found.
 func (s *server) serveLog(w http.ResponseWriter, r *http.Request) {
-	var o backend.LogOptions
-	if err := readBody(w, r, &o); err != nil {
+	serveItems(s, w, r, s.o.API.Log)
+}
+
+// serveFsck streams what a check finds.
+func (s *server) serveFsck(w http.ResponseWriter, r *http.Request) {
+	serveItems(s, w, r, s.o.API.Fsck)
+}
+
+// serveItems runs a call that hands out one item after the other.
+func serveItems[In, Item any](s *server, w http.ResponseWriter, r *http.Request, call func(context.Context, In, func(Item) error) error) {
+	var in In
+	if err := readBody(w, r, &in); err != nil {
 		s.fail(w, err)
 		return
 	}
 	flush := flusher(w)
-	err := s.o.API.Log(r.Context(), o, func(v backend.Version) error {
-		data, err := marshal(v)
+	err := call(r.Context(), in, func(item Item) error {
+		data, err := marshal(item)
 		if err != nil {
 			return err
 		}

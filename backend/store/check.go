@@ -140,6 +140,9 @@ func (c *fsck) heads() ([]object.CommitID, error) {
 		names = append(names, name)
 	}
 	var heads []object.CommitID
+	if head := c.head(); !head.IsZero() {
+		heads = append(heads, head)
+	}
 	for _, name := range names {
 		id, err := r.read(name)
 		if err != nil {
@@ -152,6 +155,25 @@ func (c *fsck) heads() ([]object.CommitID, error) {
 		heads = append(heads, id)
 	}
 	return heads, nil
+}
+
+// head is the head as it was last moved or read here: its ref may have gone.
+func (c *fsck) head() object.CommitID {
+	r := &c.store.refs
+	r.mu.Lock() // it does not move
+	defer r.mu.Unlock()
+	head := c.store.Head()
+	if id, err := r.read(HeadRef); err == nil && id != head {
+		c.tell("%s is %s, not %s", HeadRef, orNone(id), orNone(head))
+	}
+	return head
+}
+
+func orNone(id object.CommitID) string {
+	if id.IsZero() {
+		return "missing"
+	}
+	return id.String()
 }
 
 // commits walks history, newest first as far as the refs tell.

@@ -29,7 +29,11 @@ func (s *Store) Mend(ctx context.Context, aside string, did func(string)) error 
 			return fmt.Errorf("mend pack %s: %w", filepath.Base(p.name), err)
 		}
 	}
-	if err := m.unreadable(); err != nil {
+	err := m.unreadable()
+	if err == nil {
+		err = m.head()
+	}
+	if err != nil {
 		return fmt.Errorf("mend store: %w", err)
 	}
 	s.mu.Lock()
@@ -159,6 +163,35 @@ func (m *mender) unreadable() error {
 		m.tell("pack %s was put into %s: nothing in it can be read", filepath.Base(name), m.aside)
 	}
 	return nil
+}
+
+// head writes the ref of the head again where it is gone or unreadable. One that
+// names another commit somebody moved, with plain git.
+func (m *mender) head() error {
+	r := &m.s.refs
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	head := m.s.Head()
+	if id, err := r.read(HeadRef); head.IsZero() || err == nil && !id.IsZero() {
+		return nil
+	}
+	to := filepath.Join(m.aside, HeadRef)
+	if err := m.s.disk.mkdirAll(filepath.Dir(to)); err != nil {
+		return err
+	}
+	if err := m.s.disk.rename(r.path(HeadRef), to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	l, err := r.lock(HeadRef, head)
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	if err := l.commit(); err != nil {
+		return err
+	}
+	m.tell("%s was missing or unreadable: it is %s again", HeadRef, head)
+	return m.s.disk.syncDir(filepath.Dir(r.path(HeadRef)))
 }
 
 // putAside takes a pack off the list and moves its files.

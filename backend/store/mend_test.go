@@ -158,3 +158,29 @@ func TestPutHeadAside(t *testing.T) {
 		t.Error("a damaged description is no matter of the head")
 	}
 }
+
+// TestMendHead loses the ref of the head while the store is open.
+func TestMendHead(t *testing.T) {
+	s := newTestStore(t)
+	w := newWriter(t, s, 1)
+	w.files = sampleFiles()
+	id := w.commit()
+	ref := filepath.Join(s.dir, HeadRef)
+	for _, spoil := range []func() error{
+		func() error { return os.Remove(ref) },
+		func() error { return os.WriteFile(ref, []byte("nonsense"), 0o600) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		if list := problems(t, s); len(list) != 1 || !strings.Contains(list[0], HeadRef) {
+			t.Errorf("check: %q", list)
+		}
+		if _, did := mend(t, s); len(did) != 1 {
+			t.Errorf("did %q", did)
+		}
+		wantSound(t, s)
+		wantFiles(t, reopen(t, s), id, w.files)
+		s = reopen(t, s)
+	}
+}

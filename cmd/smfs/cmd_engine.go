@@ -9,17 +9,19 @@ import (
 
 // engineCommand is what other commands start when no engine runs.
 func (a *app) engineCommand() *cobra.Command {
-	var idle time.Duration
+	d := &daemon{}
 	c := &cobra.Command{
 		Use:    "engine DIR",
 		Short:  "Run the mirror's engine without a mount",
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runDaemon(cmd.Context(), args[0], &daemon{idle: idle})
+			return a.runDaemon(cmd.Context(), args[0], d)
 		},
 	}
-	c.Flags().DurationVar(&idle, "idle", time.Minute, "end after so long without a call")
+	c.Flags().DurationVar(&d.idle, "idle", time.Minute, "end after so long without a call")
+	c.Flags().BoolVar(&d.check, "check", false, "start although no resource can be used")
+	c.Flags().BoolVar(&d.repair, "repair", false, "mend what can be while it is opened")
 	return c
 }
 

@@ -24,6 +24,8 @@ type daemon struct {
 	mirror *mirror
 	mount  *mountOptions // nil: no mount
 	idle   time.Duration // 0: never ends by itself
+	check  bool          // backend.Options.Check
+	repair bool          // backend.Options.Repair
 	ready  readiness
 	log    *slog.Logger
 
@@ -48,7 +50,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	err = d.serve(ctx, engineOptions{
 		Base: base, Dir: d.mirror.base, State: state, Lock: lock, Mount: d.mount,
-		TookOver: d.tookOver, Log: d.log,
+		TookOver: d.tookOver, Check: d.check, Repair: d.repair, Log: d.log,
 	})
 	if given := node.GiveToOwner(state); given != nil {
 		d.log.Warn("root keeps files in the state directory", "error", given)

@@ -33,6 +33,8 @@ type engineOptions struct {
 	// TookOver says that the mount of a daemon that died was attached until
 	// now, so that nothing was changed beside it.
 	TookOver bool
+	Check    bool // backend.Options.Check
+	Repair   bool // backend.Options.Repair
 	Log      *slog.Logger
 }
 
@@ -62,6 +64,7 @@ func startEngine(o engineOptions) (e *engine, err error) {
 		Base: o.Base, State: o.State, Config: o.Config, Node: o.Node, Journal: j, Log: o.Log,
 		Mounted: o.Mount != nil, Clean: previous == (node.Holder{}),
 		Trusted: o.TookOver && previous.Mounted && o.Lock.SameBoot(),
+		Check:   o.Check, Repair: o.Repair,
 	})
 	if err != nil {
 		return e, err

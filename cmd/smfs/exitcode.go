@@ -30,6 +30,7 @@ const (
 	exitDamaged     = 11
 	exitMissing     = 12
 	exitStale       = 13
+	exitMended      = 14
 	exitInterrupted = 130
 )
 
@@ -56,6 +57,7 @@ func exitMeanings() []struct {
 		{exitDamaged, "stored data is damaged"},
 		{exitMissing, "something is missing on this machine (fuse3, /dev/fuse)"},
 		{exitStale, "the mount's daemon died or does not answer"},
+		{exitMended, "stored data was damaged, and all of it is mended"},
 		{exitInterrupted, "interrupted by a signal"},
 	}
 }
@@ -65,6 +67,7 @@ var (
 	errNotMounted = errors.New("not mounted")
 	errStale      = errors.New("the daemon of this mount has died")
 	errNoMirror   = errors.New("no mirror")
+	errMended     = errors.New("all of it is mended")
 )
 
 // usageError is about the arguments of a command.
@@ -130,6 +133,7 @@ func exitCode(err error) int {
 		{fs.ErrNoHelper, exitMissing},
 		{fs.ErrRefused, exitRefused},
 		{errNoMirror, exitNotFound},
+		{errMended, exitMended},
 		{backend.ErrInvalid, exitUsage},
 		{node.ErrName, exitUsage},
 		{backend.ErrNotFound, exitNotFound},

@@ -22,6 +22,7 @@ type fakeAPI struct {
 	versions  []backend.Version
 	conflicts []backend.Conflict
 	tagLists  []backend.TagList
+	news      []backend.FsckNews
 	content   string
 	err       error
 
@@ -29,6 +30,7 @@ type fakeAPI struct {
 	synced   backend.SyncOptions
 	waited   backend.WaitOptions
 	logged   backend.LogOptions
+	fscked   backend.FsckOptions
 	restored backend.RestoreOptions
 	added    backend.PeerSpec
 	asked    []string // paths of Tags
@@ -69,6 +71,16 @@ func (f *fakeAPI) Restore(_ context.Context, o backend.RestoreOptions, w io.Writ
 		}
 	}
 	return &backend.Restored{Commit: "0123456789abcdef", Files: 1}, f.err
+}
+
+func (f *fakeAPI) Fsck(_ context.Context, o backend.FsckOptions, fn func(backend.FsckNews) error) error {
+	f.fscked = o
+	for _, n := range f.news {
+		if err := fn(n); err != nil {
+			return err
+		}
+	}
+	return f.err
 }
 
 func (f *fakeAPI) Conflicts(context.Context) ([]backend.Conflict, error) { return f.conflicts, f.err }

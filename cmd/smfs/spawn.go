@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -128,15 +129,16 @@ func (r *readiness) report(err error) {
 	r.pipe = nil
 }
 
-// spawnEngine starts an engine without a mount, which ends when idle.
-func (a *app) spawnEngine(ctx context.Context, m *mirror) error {
+// spawnEngine starts an engine without a mount, which ends when idle. flags are
+// those of the command engine.
+func (a *app) spawnEngine(ctx context.Context, m *mirror, flags ...string) error {
 	if _, err := node.Load(m.state()); err != nil {
 		if errors.Is(err, node.ErrNotMirror) {
 			return backend.WithHint(fmt.Errorf("%s: %w", m.base, err), "`smfs init "+m.base+"` completes it")
 		}
 		return err
 	}
-	return a.spawn(ctx, m, append(m.flags(), "engine", m.base))
+	return a.spawn(ctx, m, slices.Concat(m.flags(), []string{"engine", m.base}, flags))
 }
 
 // flags are the global flags that lead another process to the mirror.
