@@ -59,6 +59,9 @@ type filler struct {
 // sinceSync is what has changed between the last sync and the head. A mark that
 // the store does not know is none.
 func (f *filler) sinceSync() *treeDiff {
+	if f.r.wentBack {
+		return &treeDiff{} // the disk may be newer in all
+	}
 	d, err := diffTrees(f.r.store, f.r.synced.tree, f.r.headC.Tree)
 	if err != nil {
 		d, err = diffTrees(f.r.store, object.TreeID{}, f.r.headC.Tree)
@@ -174,6 +177,9 @@ func (f *filler) onDisk(path string, e *object.Entry) (bool, error) {
 	}
 	if kind, ok := kindOf(info); !ok || kind != e.Kind {
 		return false, nil
+	}
+	if f.r.wentBack {
+		return true, nil // another version is an edit, whatever its time
 	}
 	recent := f.recent[e.ID]
 	if recent && e.Kind != object.Symlink {

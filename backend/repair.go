@@ -37,7 +37,7 @@ func (r *resource) mendHead(dir string, cause error) bool {
 // knows to be committed is lost. The files stay as they are: what they have more
 // is committed again, by a new writer, for others may have what was lost.
 func (r *resource) goBack(file string, cause error) error {
-	if r.aside == "" || !errors.Is(cause, store.ErrDamaged) && !errors.Is(cause, store.ErrMissing) {
+	if r.aside == "" || !errors.Is(r.damaged(cause), ErrDamaged) {
 		return cause
 	}
 	if head, err := r.bestHolding(); err != nil || head.IsZero() {
@@ -58,6 +58,10 @@ func (r *resource) goBack(file string, cause error) error {
 		return err
 	}
 	r.setWriter()
+	if err := r.synced.forget(); err != nil {
+		return err
+	}
+	r.wentBack = true
 	r.hasMended("store", "the newest commits are lost (%v): the history goes on from the newest that is left, and what the files have more is committed again", cause)
 	return r.findHead()
 }

@@ -34,6 +34,7 @@ type resource struct {
 	skipped  []string  // paths of resources nested in this one
 	aside    string    // where Open puts what it replaces; "": it is not to repair
 	opened   []Finding // what Open has mended
+	wentBack bool      // to a head that is older than what the disk may have
 	tree     *tree.Tree
 	store    *store.Store
 	index    *index.Index

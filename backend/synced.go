@@ -52,6 +52,15 @@ func (m *syncMark) set(tree object.TreeID) error {
 	return nil
 }
 
+// forget takes the mark away: it is not of the history any more.
+func (m *syncMark) forget() error {
+	m.tree = object.TreeID{}
+	if err := os.Remove(m.file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forget what is synced: %w", err)
+	}
+	return nil
+}
+
 // diskTree is the tree of the disk as the index has it.
 func (r *resource) diskTree() (tree object.TreeID, err error) {
 	err = r.index.View(func(tx *index.Tx) error {

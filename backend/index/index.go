@@ -90,7 +90,7 @@ func (ix *Index) open() error {
 		return ErrLocked
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	case err != nil && isShort(ix.raw):
+	case err != nil && isShort(ix.file):
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	case err != nil:
 		return err
@@ -100,11 +100,8 @@ func (ix *Index) open() error {
 }
 
 // isShort reports whether a file has bytes but not even bbolt's first pages.
-func isShort(f *os.File) bool {
-	if f == nil {
-		return false
-	}
-	st, err := f.Stat()
+func isShort(file string) bool {
+	st, err := os.Stat(file) // bbolt has closed its own
 	return err == nil && st.Size() > 0 && st.Size() < int64(4*os.Getpagesize())
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -172,7 +173,7 @@ func TestDamagedHistory(t *testing.T) {
 	check(t, put(m, "one", "second version\n"))
 	m.Run("wait", "--committed")
 	m.Umount()
-	damageObject(t, m, first)
+	damageObjects(t, m, first)
 	m.Mount()
 	check(t, put(m, "two", "2"))
 	m.Run("wait", "--committed")
@@ -192,7 +193,7 @@ func TestDamagedTree(t *testing.T) {
 	check(t, put(m, "two", "2"))
 	m.Run("wait")
 	m.Umount()
-	damageObject(t, m, m.Git("rev-parse", "main^{tree}"))
+	damageObjects(t, m, m.Git("rev-parse", "main^{tree}"))
 	m.Mount()
 	check(t, put(m, "three", "3"))
 	store, index := m.Store(), m.Path(".silvermirror/index/mirror")
@@ -211,18 +212,25 @@ func TestDamagedTree(t *testing.T) {
 	m.Umount()
 }
 
-// damageObject flips a byte in the middle of a packed object.
-func damageObject(t *testing.T, m *fstest.Mirror, id string) {
+// damageObjects flips a byte in the middle of each of some packed objects.
+func damageObjects(t *testing.T, m *fstest.Mirror, ids ...string) {
 	t.Helper()
+	var flips []func()
 	for _, idx := range packs(t, m.Store(), ".idx") {
 		for _, line := range strings.Split(m.Git("verify-pack", "-v", idx), "\n") {
-			if f := strings.Fields(line); len(f) >= 5 && f[0] == id {
-				flip(t, strings.TrimSuffix(idx, ".idx")+".pack", number(t, f[4])+number(t, f[3])/2)
-				return
+			if f := strings.Fields(line); len(f) >= 5 && slices.Contains(ids, f[0]) {
+				flips = append(flips, func() {
+					flip(t, strings.TrimSuffix(idx, ".idx")+".pack", number(t, f[4])+number(t, f[3])/2)
+				})
 			}
 		}
 	}
-	t.Fatalf("no pack holds %s", id)
+	if len(flips) != len(ids) {
+		t.Fatalf("the packs hold %d of %s", len(flips), ids)
+	}
+	for _, flip := range flips {
+		flip()
+	}
 }
 
 func number(t *testing.T, s string) int {
