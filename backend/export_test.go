@@ -6,6 +6,7 @@ import (
 
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/replica"
+	"github.com/silvermirror/smfs/tags"
 )
 
 // Give brings the head of every resource of e to other, as a session would,
@@ -45,6 +46,14 @@ func (e *Engine) Give(ctx context.Context, other *Engine) error {
 		}
 	}
 	return nil
+}
+
+// LoseTags has the first resource forget in memory what is tagged.
+func (e *Engine) LoseTags() {
+	r := e.resources[0]
+	for _, f := range r.tagged.Differences(tags.NewIndex()) {
+		r.tagged.Remove(f)
+	}
 }
 
 // Head is the head of the first resource.

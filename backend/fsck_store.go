@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"time"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
@@ -42,8 +43,17 @@ func (f *fsck) storeHint(fault store.Fault) string {
 	return "neither the files nor a peer in reach has it: with a peer that may, or a copy of the store in its place, run `smfs fsck --repair` again"
 }
 
+// progressEvery is how often Fsck tells how far it is.
+const progressEvery = 2 * time.Second
+
 func (f *fsck) storeFaults(r *resource) (faults []store.Fault, err error) {
-	err = r.store.Check(f.ctx, func(fault store.Fault) { faults = append(faults, fault) })
+	told := time.Now()
+	err = r.store.Check(f.ctx, func(fault store.Fault) { faults = append(faults, fault) }, func(objects int) {
+		if time.Since(told) >= progressEvery {
+			told = time.Now()
+			f.looking("%s: the history, %d objects so far", r.name, objects)
+		}
+	})
 	return faults, err
 }
 

@@ -20,10 +20,11 @@ type Fault struct {
 }
 
 // Check reads all packs, all refs and everything reachable from them, and
-// calls problem for each thing that is wrong. Its own error is for what kept it
-// from looking. It takes as long as reading the store.
-func (s *Store) Check(ctx context.Context, problem func(Fault)) error {
-	c := &fsck{ctx: ctx, store: s, problem: problem, seen: map[[20]byte]bool{}}
+// calls problem for each thing that is wrong, and looked with the number of
+// objects, as that grows. Its own error is for what kept it from looking. It
+// takes as long as reading the store.
+func (s *Store) Check(ctx context.Context, problem func(Fault), looked func(objects int)) error {
+	c := &fsck{ctx: ctx, store: s, problem: problem, looked: looked, seen: map[[20]byte]bool{}}
 	s.mu.Lock()
 	known := append([]error(nil), s.problems...)
 	s.mu.Unlock()
@@ -50,7 +51,18 @@ type fsck struct {
 	ctx     context.Context
 	store   *Store
 	problem func(Fault)
+	looked  func(int)
 	seen    map[[20]byte]bool
+}
+
+// met tells whether an object was looked at, and notes that it is.
+func (c *fsck) met(id [20]byte) bool {
+	if c.seen[id] {
+		return true
+	}
+	c.seen[id] = true
+	c.looked(len(c.seen))
+	return false
 }
 
 func (c *fsck) tell(format string, args ...any) { c.problem(Fault{Text: fmt.Sprintf(format, args...)}) }
@@ -181,10 +193,9 @@ func (c *fsck) commits(queue []object.CommitID) error {
 	for len(queue) > 0 {
 		id := queue[0]
 		queue = queue[1:]
-		if c.seen[id] {
+		if c.met(id) {
 			continue
 		}
-		c.seen[id] = true
 		if err := c.ctx.Err(); err != nil {
 			return err
 		}
@@ -238,10 +249,9 @@ func (c *fsck) uncached(id object.CommitID) (*object.Commit, error) {
 }
 
 func (c *fsck) dir(id object.TreeID, name string, in object.CommitID) error {
-	if c.seen[id] {
+	if c.met(id) {
 		return nil
 	}
-	c.seen[id] = true
 	parts := &partsReader{view: &c.store.view}
 	d, err := object.DecodeDirectory(parts, id)
 	if err != nil {
@@ -286,10 +296,9 @@ func (p *partsReader) ReadBlob(id object.BlobID, max int64) ([]byte, error) {
 }
 
 func (c *fsck) blob(id object.BlobID, name string, in object.CommitID) {
-	if c.seen[id] {
+	if c.met(id) {
 		return
 	}
-	c.seen[id] = true
 	r, _, err := c.store.OpenBlob(id)
 	if err == nil {
 		_, err = io.Copy(io.Discard, r)

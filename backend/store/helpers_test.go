@@ -183,7 +183,7 @@ func wantGitClean(t testing.TB, s *Store) {
 func problems(t testing.TB, s *Store) []string {
 	t.Helper()
 	var all []string
-	if err := s.Check(context.Background(), func(f Fault) { all = append(all, f.Text) }); err != nil {
+	if err := s.Check(context.Background(), func(f Fault) { all = append(all, f.Text) }, func(int) {}); err != nil {
 		t.Fatal(err)
 	}
 	return all

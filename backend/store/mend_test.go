@@ -88,7 +88,7 @@ func putBack(t *testing.T, s, whole *Store) {
 			if err != nil || kind != f.Kind {
 				t.Errorf("%s: put back a %s, not a %s: %v", f.Text, kind, f.Kind, err)
 			}
-		}); err != nil {
+		}, func(int) {}); err != nil {
 			t.Fatal(err)
 		}
 		if b.w.count() == 0 {

@@ -34,17 +34,22 @@ func (a *app) connectRunning(ctx context.Context, m *mirror) (*control.Client, e
 }
 
 // reach tries until an engine answers; absent is called when there is none.
+// A start takes the time that it takes, as where an index is made anew.
 func (a *app) reach(ctx context.Context, m *mirror, absent func() error) (*control.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	limit := time.AfterFunc(connectTime, func() { cancel(context.DeadlineExceeded) })
+	defer limit.Stop()
 	tick := time.NewTicker(connectPoll)
 	defer tick.Stop()
 	for {
 		socket, err := findSocket(m)
 		if errors.Is(err, errNoEngine) {
+			limit.Stop()
 			if err = absent(); errors.Is(err, node.ErrLocked) {
 				err = nil // another process was faster
 			}
+			limit.Reset(connectTime)
 		}
 		if err != nil {
 			return nil, err
@@ -68,8 +73,8 @@ func (a *app) reach(ctx context.Context, m *mirror, absent func() error) (*contr
 }
 
 func notAnswering(ctx context.Context, m *mirror, last error) error {
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return ctx.Err()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
 	}
 	if last == nil {
 		last = errors.New("it has no socket")
