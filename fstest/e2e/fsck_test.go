@@ -23,12 +23,12 @@ func withHistory(t *testing.T) *fstest.Mirror {
 	t.Helper()
 	m := newMirror(t)
 	m.Mount()
-	fill(t, m)
+	writeHistory(t, m)
 	m.Umount()
 	return m
 }
 
-func fill(t *testing.T, m *fstest.Mirror) {
+func writeHistory(t *testing.T, m *fstest.Mirror) {
 	t.Helper()
 	check(t, os.MkdirAll(m.Path("d/e"), 0o755))
 	check(t, put(m, "d/e/deep", strings.Repeat("deep ", 100)))
@@ -185,7 +185,7 @@ func TestFsckLost(t *testing.T) {
 	check(t, put(m, "one", "a version that is going to be lost\n"))
 	m.Run("wait", "--committed")
 	first := m.Git("rev-parse", "main:one")
-	fill(t, m)
+	writeHistory(t, m)
 	m.Umount()
 	damageObjects(t, m, first)
 	exitsWith(t, m, exitDamaged, first, "fsck")
@@ -215,7 +215,7 @@ func TestFsckMounted(t *testing.T) {
 	t.Parallel()
 	m := newMirror(t)
 	m.Mount()
-	fill(t, m)
+	writeHistory(t, m)
 	base := beneath(t, m)
 	for _, c := range []struct {
 		name, says string
@@ -286,7 +286,7 @@ func TestFsckPeer(t *testing.T) {
 func TestFsckBusy(t *testing.T) {
 	t.Parallel()
 	a, b, _ := mounted(t)
-	fill(t, a)
+	writeHistory(t, a)
 	stop := make(chan struct{})
 	var writers sync.WaitGroup
 	for _, m := range []*fstest.Mirror{a, b} {
@@ -325,7 +325,7 @@ func TestFsckChanged(t *testing.T) {
 	t.Parallel()
 	m := newMirror(t)
 	m.Mount()
-	fill(t, m)
+	writeHistory(t, m)
 	base := filepath.Dir(beneath(t, m))
 	check(t, os.WriteFile(base+"/two", []byte("changed beside the mount"), 0o644))
 	check(t, os.WriteFile(base+"/three", []byte("new beside the mount"), 0o644))
