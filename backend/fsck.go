@@ -16,7 +16,7 @@ import (
 // from being opened take an Open with Options.Repair.
 func (e *Engine) Fsck(ctx context.Context, o FsckOptions, fn func(FsckNews) error) error {
 	f := &fsck{e: e, ctx: ctx, repair: o.Repair, fn: fn, aside: e.asideDir()}
-	f.looking("what is on disk, as after each start")
+	f.looking("the files, as at each start: it is waited for")
 	if err := e.sessions.awaitReady(ctx); err != nil {
 		return err
 	}

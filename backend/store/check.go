@@ -24,6 +24,8 @@ type Fault struct {
 // objects, as that grows. Its own error is for what kept it from looking. It
 // takes as long as reading the store.
 func (s *Store) Check(ctx context.Context, problem func(Fault), looked func(objects int)) error {
+	s.consolidating.Lock() // no pack goes, or is found to be damaged, meanwhile
+	defer s.consolidating.Unlock()
 	c := &fsck{ctx: ctx, store: s, problem: problem, looked: looked, seen: map[[20]byte]bool{}}
 	s.mu.Lock()
 	known := append([]error(nil), s.problems...)

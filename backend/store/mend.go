@@ -220,9 +220,12 @@ func (s *Store) replacePack(old, by *pack) {
 	defer s.mu.Unlock()
 	list := slices.Clone(*s.list.Load())
 	i := slices.Index(list, old)
-	if by != nil {
+	switch {
+	case i < 0: // git gc was faster
+		return
+	case by != nil:
 		list[i] = by
-	} else {
+	default:
 		list = slices.Delete(list, i, i+1)
 	}
 	s.list.Store(&list)

@@ -184,3 +184,41 @@ func TestMendHead(t *testing.T) {
 		s = reopen(t, s)
 	}
 }
+
+// TestCheckClaims has commits that say what is not so.
+func TestCheckClaims(t *testing.T) {
+	for want, claim := range map[string]func(c *object.Commit, w *writer) error{
+		"not signed":   func(*object.Commit, *writer) error { return nil },
+		"generation 7": func(c *object.Commit, w *writer) error { c.Gen = 7; return object.Sign(c, w.key) },
+		"its cover":    func(c *object.Commit, w *writer) error { c.Cover = nil; return object.Sign(c, w.key) },
+	} {
+		t.Run(want, func(t *testing.T) {
+			s := newTestStore(t)
+			w := newWriter(t, s, 1)
+			w.files = sampleFiles()
+			parent := w.commit()
+			p, err := s.Commit(parent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := s.NewBatch()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &object.Commit{Tree: p.Tree, Parents: []object.CommitID{parent}, Cover: p.FullCover(parent), Author: "a", Email: "b", Message: "m", Writer: w.name, Seq: 2, Gen: 2}
+			if err := claim(c, w); err != nil {
+				t.Fatal(err)
+			}
+			id, err := b.PutCommit(c)
+			if err == nil {
+				err = b.Commit(RefUpdate{HeadRef, parent, id})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if list := problems(t, s); len(list) != 1 || !strings.Contains(list[0], want) {
+				t.Errorf("check: %q, want %q", list, want)
+			}
+		})
+	}
+}

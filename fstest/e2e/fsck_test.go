@@ -267,12 +267,16 @@ func TestFsckPeer(t *testing.T) {
 	check(t, put(a, "one", "a version that is replaced soon, and only history has\n"))
 	a.Run("wait", "--mirrored", "--timeout", "60s")
 	blob, commit := a.Git("rev-parse", "main:one"), a.Git("rev-parse", "main")
-	wrote(t, a, "one", "two", "three")
+	wrote(t, a, "one", "two")
+	gone := a.Git("rev-parse", "main")
+	wrote(t, a, "three")
 	a.Umount()
+	pack := packOf(t, a, gone)
 	damageObjects(t, a, blob, commit)
+	check(t, errors.Join(os.Remove(pack+".pack"), os.Remove(pack+".idx")))
 	a.Mount()
-	exitsWith(t, a, exitDamaged, commit, "fsck")
-	out := refused(t, a, []string{"fsck", "--repair"}, "from peer", commit, blob)
+	exitsWith(t, a, exitDamaged, gone, "fsck")
+	out := refused(t, a, []string{"fsck", "--repair"}, "from peer", commit, blob, gone)
 	contains(t, out, "all of it is mended")
 	clean(t, a)
 	check(t, fsck(a))
@@ -335,5 +339,40 @@ func TestFsckChanged(t *testing.T) {
 	m.Umount()
 	m.Mount()
 	m.Run("wait")
+	clean(t, m)
+}
+
+// packOf is the pack, without its ending, that holds an object.
+func packOf(t *testing.T, m *fstest.Mirror, id string) string {
+	t.Helper()
+	for _, idx := range packs(t, m.Store(), ".idx") {
+		if strings.Contains(m.Git("verify-pack", "-v", idx), id) {
+			return strings.TrimSuffix(idx, ".idx")
+		}
+	}
+	t.Fatalf("no pack holds %s", id)
+	return ""
+}
+
+// TestFsckOneBroken has one history of two that cannot be used, below a mount:
+// the check says what to do, and that mends it.
+func TestFsckOneBroken(t *testing.T) {
+	t.Parallel()
+	m := twoStores(t)
+	damages[0].do(t, m.Path(".silvermirror/store/docs.git"))
+	m.Mount()
+	check(t, put(m, "docs/two", "written while the store was damaged"))
+	for _, args := range [][]string{{"fsck"}, {"fsck", "--repair"}} {
+		refused(t, m, args, "docs: store: damaged: cannot be used", "`smfs umount`, then `smfs fsck --repair`")
+	}
+	if code := exit(t, m, "umount", m.Dir); code != exitDamaged {
+		t.Errorf("umount: exit code %d", code)
+	}
+	exitsWith(t, m, exitMended, "docs: store: mended", "fsck", "--repair")
+	clean(t, m)
+	m.Mount()
+	m.Run("wait", "--committed")
+	contains(t, m.Run("log", m.Path("docs")), "two")
+	contains(t, m.Run("log", m.Path("docs/one")), "one")
 	clean(t, m)
 }
