@@ -191,7 +191,7 @@ func (c *committer) present(s *seen) error {
 	}
 	dir, name := splitPath(s.path)
 	if underAny(dir, c.unsettled) {
-		return c.postpone(s, errChanging)
+		return c.postpone(s, errUnsettled)
 	}
 	parent, ok := c.dirID(dir)
 	if !ok { // it could not be settled; look again with it
@@ -206,7 +206,7 @@ func (c *committer) present(s *seen) error {
 		return c.postpone(s, err)
 	}
 	if had && cur.ID != from.id && c.moving && !c.here[cur.Key] {
-		return c.postpone(s, errChanging)
+		return c.postpone(s, errUnsettled)
 	}
 	if had && cur.ID != from.id && c.r.holdsBack(s.path) {
 		return c.postpone(s, errHeldBack)

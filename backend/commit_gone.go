@@ -26,7 +26,7 @@ func (c *committer) vacate(s *seen) error {
 		return nil
 	}
 	if c.moving && !c.here[n.Key] {
-		return c.postpone(s, errChanging)
+		return c.postpone(s, errUnsettled)
 	}
 	if c.r.holdsBack(s.path) {
 		return c.postpone(s, errHeldBack)
@@ -54,7 +54,7 @@ func (c *committer) absent(s *seen) error {
 	}
 	if c.moving || c.postponed[n.Key] {
 		c.stays(s) // it may have moved to where it is not settled yet
-		c.r.retrySoon()
+		c.r.retryLater()
 		return nil
 	}
 	if c.r.holdsBack(s.path) {

@@ -27,9 +27,13 @@ func (c *committer) stays(s *seen) {
 // postpone leaves a name dirty when it cannot be read for now.
 func (c *committer) postpone(s *seen, err error) error {
 	switch {
-	case errors.Is(err, errOpen), errors.Is(err, errChanging), errors.Is(err, errHeldBack), errors.Is(err, tree.ErrNotRegular), errors.Is(err, tree.ErrNotDirectory), isAbsent(err):
+	case errors.Is(err, errOpen), errors.Is(err, errChanging), errors.Is(err, tree.ErrNotRegular), errors.Is(err, tree.ErrNotDirectory), isAbsent(err):
+		c.r.retrySoon()
+	case errors.Is(err, errUnsettled), errors.Is(err, errHeldBack):
+		c.r.retryLater()
 	case isLocal(err):
 		c.r.report(s.path, err)
+		c.r.retryLater()
 	default:
 		return err
 	}
@@ -39,7 +43,6 @@ func (c *committer) postpone(s *seen, err error) error {
 		c.unsettled[s.path] = true
 		c.moving = true
 	}
-	c.r.retrySoon()
 	return nil
 }
 

@@ -22,6 +22,9 @@ const racy = 20 * time.Millisecond
 // errOpen means that a writer holds the file; it stays dirty.
 var errOpen = errors.New("open for writing")
 
+// errUnsettled means that the name has to wait for another one; it stays dirty.
+var errUnsettled = errors.New("another name is not settled")
+
 // errChanging means that the file changed while it was read; it stays dirty.
 var errChanging = errors.New("changed while being read")
 

@@ -132,7 +132,7 @@ func (r *resource) remember(o *observation, all []journal.Mark, at map[string]se
 		}
 	}
 	if len(o.failed) > 0 {
-		r.retrySoon()
+		r.retryLater()
 	}
 }
 

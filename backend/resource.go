@@ -62,6 +62,7 @@ type resource struct {
 	scanning   bool
 	behind     bool // the disk is not at the head
 	asides     bool // something that was moved aside is not as it was left
+	stuck      bool // retryLater
 	looks      looks
 	synced     syncMark
 	looked     int              // marks at the last look whether something is due
@@ -167,6 +168,10 @@ func (r *resource) removeWatcher(w chan struct{}) {
 	defer r.mu.Unlock()
 	delete(r.watchers, w)
 }
+
+// retryLater has the worker look again at what nothing is going to change in a
+// moment, after a pause that grows. For the worker alone.
+func (r *resource) retryLater() { r.stuck = true }
 
 // retrySoon has the worker look again at what could not be done now.
 func (r *resource) retrySoon() {

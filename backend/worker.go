@@ -104,6 +104,10 @@ func (r *resource) turn(ctx context.Context, w *schedule) {
 		r.report("", err)
 		w.failed(start)
 	}
+	if r.stuck {
+		r.stuck = false
+		w.failed(start)
+	}
 	r.problems.looked(start, !next.IsZero())
 	if err == nil && w.retryAt.IsZero() {
 		w.pause = firstRetry

@@ -1,12 +1,18 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/silvermirror/smfs/fstest"
 )
 
 // TestCoveredInMount mounts another filesystem inside of the mount: what is in it is
@@ -67,6 +73,11 @@ func TestCoveredBelowMount(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	before := cpuTime(t, m)
+	time.Sleep(time.Second)
+	if spent := cpuTime(t, m) - before; spent > 300*time.Millisecond {
+		t.Errorf("looking again and again takes %v of a second", spent)
+	}
 	_, _ = m.Try("sync", "--accept-deletes")
 	exitsWith(t, m, exitFailure, "another filesystem is mounted there", "wait", "--committed")
 	if s := m.Status(); s.Resources[0].Head != head || !slices.Equal(s.Covered, []string{"sub"}) {
@@ -86,6 +97,16 @@ func TestCoveredBelowMount(t *testing.T) {
 	}
 	has("sub/x", "hidden")(t, m, "")
 	check(t, sameAsHead(m, nil))
+}
+
+// cpuTime is what the daemon has used.
+func cpuTime(t *testing.T, m *fstest.Mirror) time.Duration {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.Status().PID))
+	check(t, err)
+	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')'):]))
+	const tick = 10 * time.Millisecond
+	return time.Duration(number(t, f[12])+number(t, f[13])) * tick
 }
 
 // TestCoveredWaits has a peer change what another filesystem hides: that waits, and
