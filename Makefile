@@ -13,7 +13,7 @@ BUILDVCS  := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo fal
 TIMEOUT   ?= 20m
 
 .DEFAULT_GOAL := build
-.PHONY: build install mount test lint bench soak kill chaos powercut work clean need-mount need-test
+.PHONY: build install mount test lint bench soak kill chaos powercut work clean need-mount need-test need-bench
 
 build:
 	$(GO) build -buildvcs=$(BUILDVCS) -o bin/smfs ./cmd/smfs
@@ -45,7 +45,7 @@ lint:
 
 # Figures. BENCH selects benchmarks by a regular expression.
 BENCH ?= .
-bench:
+bench: need-bench
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 2h ./...
 
 # All tests, the open-ended ones for as long as SMFS_SOAK says (10m, 8h) each.
@@ -84,6 +84,9 @@ need-test:
 	@./.ci/need fusermount3=fuse3 sshd=openssh-server ssh=openssh-client git=git \
 		sqlite3=sqlite3 setfattr=attr rsync=rsync mkfs.xfs=xfsprogs mkfs.ext4=e2fsprogs gcc=gcc /usr/include/stdlib.h=libc6-dev
 	@./.ci/fuse-device
+
+need-bench: need-test
+	@./.ci/need bindfs=bindfs
 
 clean:
 	rm -rf bin

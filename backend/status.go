@@ -28,7 +28,7 @@ func (r *resource) status() ResourceStatus {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for path, reason := range r.waiting {
-		s.Waiting = append(s.Waiting, Waiting{r.mirrorPath(path), reason})
+		s.Waiting = append(s.Waiting, Waiting{orHere(r.mirrorPath(path)), reason})
 	}
 	sort.Slice(s.Waiting, func(i, j int) bool { return s.Waiting[i].Path < s.Waiting[j].Path })
 	var problems []string

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -29,19 +30,23 @@ var (
 
 // attach mounts over the directory that base is open on, and returns the device.
 func (id *identity) attach(base int, o Options) (dev int, err error) {
-	if id.root {
-		return attachRoot(base, o)
+	var checks []string
+	if !id.isAlone(o) {
+		checks = []string{"default_permissions"} // the kernel checks them
 	}
-	return attachUser(base, o)
+	if id.root {
+		return attachRoot(base, o, checks)
+	}
+	return attachUser(base, o, checks)
 }
 
 // attachRoot mounts by itself, on the fd: no path can lead it astray.
-func attachRoot(base int, o Options) (int, error) {
+func attachRoot(base int, o Options, more []string) (int, error) {
 	dev, err := openDevice()
 	if err != nil {
 		return -1, err
 	}
-	opts := fuseOptionText(o, fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,max_read=%d", dev, unix.S_IFDIR, maxWrite))
+	opts := fuseOptionText(o, append(more, fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,max_read=%d", dev, unix.S_IFDIR, maxWrite)))
 	err = unix.Mount(o.Source, procPath(base), fsType, mountFlagBits(o.Flags), opts)
 	if err == nil {
 		return dev, nil
@@ -70,7 +75,7 @@ func openDevice() (int, error) {
 }
 
 // attachUser lets fusermount3 mount, which hands the device back over a socket.
-func attachUser(base int, o Options) (int, error) {
+func attachUser(base int, o Options, more []string) (int, error) {
 	bin, err := exec.LookPath(helper)
 	if err != nil {
 		return -1, ErrNoHelper
@@ -83,7 +88,7 @@ func attachUser(base int, o Options) (int, error) {
 	}
 	// fusermount3 wants a comma of a name escaped, and a backslash.
 	name := strings.NewReplacer(`\`, `\\`, ",", `\,`).Replace(o.Source)
-	opts := fuseOptionText(o, append([]string{"fsname=" + name, "subtype=" + fsName, fmt.Sprintf("max_read=%d", maxWrite)}, o.Flags...)...)
+	opts := fuseOptionText(o, slices.Concat(more, []string{"fsname=" + name, "subtype=" + fsName, fmt.Sprintf("max_read=%d", maxWrite)}, o.Flags))
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("make a socket for %s: %w", helper, err)

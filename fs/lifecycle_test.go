@@ -135,7 +135,7 @@ func TestMissing(t *testing.T) {
 	dir := t.TempDir()
 	base := openBase(t, dir)
 	t.Setenv("PATH", t.TempDir())
-	if _, err := attachUser(base, Options{Dir: dir}); !errors.Is(err, ErrNoHelper) || !strings.Contains(err.Error(), "fuse3") {
+	if _, err := attachUser(base, Options{Dir: dir}, nil); !errors.Is(err, ErrNoHelper) || !strings.Contains(err.Error(), "fuse3") {
 		t.Errorf("without fusermount3: %v", err)
 	}
 	for said, want := range map[string]string{

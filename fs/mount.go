@@ -95,7 +95,6 @@ func (m *Mount) start(o Options) error {
 		return fmt.Errorf("stat the base: %w", err)
 	}
 	m.newRoot(o, &st)
-	o.kernelChecks = !m.id.isAlone(o)
 	opts := m.fuseOptions(o, &st)
 	raw := rawFS{fs.NewNodeFS(m.root, opts)}
 	dev, err := m.id.attach(m.base, o)
@@ -145,7 +144,7 @@ func (m *Mount) fuseOptions(o Options, st *unix.Statx_t) *fs.Options {
 			MaxWrite:             maxWrite,
 			MaxBackground:        128,
 			EnableSymlinkCaching: true,
-			EnableAcl:            o.kernelChecks, // it means that the kernel checks
+			EnableAcl:            !m.id.isAlone(o), // it has the kernel check permissions
 			ExtraCapabilities:    killPrivV2 | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT | fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_ASYNC_DIO,
 			Debug:                o.Debug,
 			Logger:               log.New(logWriter{m.log}, "", 0),

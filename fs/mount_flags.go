@@ -2,7 +2,6 @@ package fs
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -67,11 +66,7 @@ func Remount(dir string, flags []string) error {
 }
 
 // fuseOptionText is the data for mount(2), or what fusermount3 takes after -o.
-func fuseOptionText(o Options, more ...string) string {
-	list := slices.Clone(more)
-	if o.kernelChecks {
-		list = append(list, "default_permissions")
-	}
+func fuseOptionText(o Options, list []string) string {
 	if o.AllowOther {
 		list = append(list, "allow_other")
 	}

@@ -43,9 +43,6 @@ type Options struct {
 	Debug bool
 	// Log takes what has no caller to return to. nil: discarded.
 	Log *slog.Logger
-
-	// kernelChecks has the kernel check permissions.
-	kernelChecks bool
 }
 
 // ResourceRoot is one resource as the mount sees it.

@@ -24,6 +24,7 @@ type operation struct {
 
 var operations = []operation{
 	{"create+write+close", eachFile(func(path string) error { return os.WriteFile(path, []byte("a small file\n"), 0o644) })},
+	{"stat, after a write", eachFile(func(path string) error { _, err := os.Lstat(path); return err })},
 	{"stat, hot", eachFile(func(path string) error { _, err := os.Lstat(path); return err })},
 	{"readdir+stat, cold", list},
 	{"open+read+close", eachFile(func(path string) error { _, err := os.ReadFile(path); return err })},

@@ -18,9 +18,7 @@ import (
 // TestCoveredInMount mounts another filesystem inside of the mount: what is in it is
 // not mirrored, what it hides is not deleted, and status tells.
 func TestCoveredInMount(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return // an ordinary user mounts nothing
-	}
+	forRoot(t)
 	t.Parallel()
 	m := newMirror(t)
 	m.Mount()
@@ -51,9 +49,7 @@ func TestCoveredInMount(t *testing.T) {
 // in /etc/fstab is before the mirror: it shows in the mount, but is no part of the
 // mirror, and it cannot be removed.
 func TestCoveredBelowMount(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return
-	}
+	forRoot(t)
 	t.Parallel()
 	m := newMirror(t)
 	m.Mount()
@@ -112,9 +108,7 @@ func cpuTime(t *testing.T, m *fstest.Mirror) time.Duration {
 // TestCoveredWaits has a peer change what another filesystem hides: that waits, and
 // arrives when the other one is gone. What is in that is not touched.
 func TestCoveredWaits(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return
-	}
+	forRoot(t)
 	t.Parallel()
 	a, b, _ := mounted(t)
 	for _, dir := range []string{"sub", "gone"} {

@@ -13,9 +13,7 @@ import (
 // TestReadOnlyDisk has the filesystem below made read-only by the kernel, after an
 // error (a mount -o remount,ro is refused while the daemon writes its journal).
 func TestReadOnlyDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return
-	}
+	forRoot(t)
 	t.Parallel()
 	d := newDisk(t, 64<<20)
 	run(t, "mount", "-o", "remount,errors=remount-ro", d.dir)
@@ -50,9 +48,7 @@ func TestReadOnlyDisk(t *testing.T) {
 // TestReadOnlyRemount has the disk of one resource made read-only and writable again
 // below the mount: all goes on by itself.
 func TestReadOnlyRemount(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return
-	}
+	forRoot(t)
 	t.Parallel()
 	d := newDisk(t, 64<<20)
 	a, b := pairWithDisk(t, d)
@@ -86,9 +82,7 @@ const (
 
 // TestDiskGone has the device below vanish.
 func TestDiskGone(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return
-	}
+	forRoot(t)
 	t.Parallel()
 	d := newDisk(t, 64<<20)
 	a, b := pairOnDisk(t, d)
@@ -117,9 +111,7 @@ func TestDiskGone(t *testing.T) {
 // TestDiskDetached unmounts the disk lazily below a mirror: who has a file open goes
 // on, the daemon ends with the last of them, and all is there when the disk is back.
 func TestDiskDetached(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return
-	}
+	forRoot(t)
 	t.Parallel()
 	d := newDisk(t, 64<<20)
 	a, b := pairOnDisk(t, d)
@@ -151,9 +143,7 @@ func TestDiskDetached(t *testing.T) {
 // TestDiskNotMounted has a resource on a disk of its own: what is missing since the
 // disk is not mounted is not deleted.
 func TestDiskNotMounted(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return
-	}
+	forRoot(t)
 	t.Parallel()
 	d := newDisk(t, 64<<20)
 	a, b := pairWithDisk(t, d)

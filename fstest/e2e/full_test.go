@@ -15,9 +15,7 @@ import (
 // TestFullDisk fills the disk of a mirror: writers are told, what cannot be
 // committed is said, and all goes on by itself when there is room again.
 func TestFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return // an ordinary user has no images to mount
-	}
+	forRoot(t)
 	t.Parallel()
 	d := newDisk(t, 64<<20)
 	check(t, os.Mkdir(d.dir+"/M", 0o755))

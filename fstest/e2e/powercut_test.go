@@ -31,9 +31,7 @@ var (
 // with the copy, as after a boot. What fsync had promised and what was committed
 // is there, and the history is whole.
 func TestPowerCut(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return // an ordinary user has no images to mount
-	}
+	forRoot(t)
 	seed := *cutSeed
 	if seed == 0 {
 		seed = rand.Uint64()

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"net"
 	"os"
 	"os/exec"
@@ -39,7 +40,8 @@ func TestService(t *testing.T) {
 	line, _, _ = strings.Cut(line, "\n")
 	cmd := exec.Command(m.Program.Path, strings.Fields(strings.ReplaceAll(line, "%f", m.Dir))...)
 	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+at)
-	cmd.Stderr = os.Stderr
+	var log bytes.Buffer
+	cmd.Stderr = &log
 	check(t, cmd.Start())
 	hears("READY=1")
 	if s := m.Status(); !s.Mounted {
@@ -52,7 +54,7 @@ func TestService(t *testing.T) {
 	hears("STOPPING=1")
 	check(t, inside.Close())
 	if err := cmd.Wait(); err != nil {
-		t.Errorf("it ended with %v", err)
+		t.Errorf("it ended with %v:\n%s", err, &log)
 	}
 	out, err := exec.Command("git", "--git-dir", m.Store(), "show", "HEAD:f").CombinedOutput()
 	if err != nil || string(out) != "text" {

@@ -14,9 +14,7 @@ import (
 // TestUnreadableFile has one file whose blocks the disk cannot read, and one whose
 // inode is damaged: both are named, neither is deleted, and all else is committed.
 func TestUnreadableFile(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return
-	}
+	forRoot(t)
 	t.Parallel()
 	const size = 64 << 20
 	d := newDisk(t, size)

@@ -24,9 +24,7 @@ const (
 // do. Who runs the tests as an ordinary user is one already.
 func asUser(t *testing.T) bool {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		return true
-	}
+	forRoot(t)
 	home, err := os.MkdirTemp("", "smfs-user-") // not below a directory of root's
 	check(t, err)
 	t.Cleanup(func() { os.RemoveAll(home) })
@@ -164,9 +162,7 @@ func TestSealedMirror(t *testing.T) {
 
 // TestRootOnce has root use an ordinary user's mirror: it stays the user's.
 func TestRootOnce(t *testing.T) {
-	if os.Geteuid() != 0 {
-		return // nobody else can
-	}
+	forRoot(t)
 	t.Parallel()
 	m := newMirror(t)
 	check(t, os.RemoveAll(m.Path(".silvermirror")))
