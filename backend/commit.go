@@ -36,19 +36,21 @@ type committer struct {
 	unsettled map[string]bool          // directories that the index does not have as they are
 	rewalk    map[string]bool          // directories that are walked again
 	displaced int                      // nodes that were put into limbo
+	stayed    int                      // names that walks found and have to find again
 	lost      bool                     // something is missing without a deed: scan
 	behind    bool                     // the disk is not at the head, once this is committed
 	what      summary
 }
 
 // commitMarks commits what changed at the marks in due and clears them from
-// the journal once that is durable. It returns whether a commit was made.
+// the journal once that is durable. It returns whether there is more to commit
+// than one commit takes.
 //
 // The index comes before the head: with the index's transaction the commit is
 // made, and what is left, moving the ref, can be repeated (publishNext), also after
 // a crash. The other way round the disk would seem to lag behind a head that in
 // truth came from it.
-func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bool, error) {
+func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (more bool, err error) {
 	if err := r.publishNext(); err != nil {
 		return false, err
 	}
@@ -62,6 +64,7 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 	var id object.CommitID
 	var done []journal.Mark
 	var behind bool
+	stayed := 0
 	err = r.index.Update(func(tx *index.Tx) error {
 		if err := r.settleDisk(tx); err != nil {
 			return err
@@ -88,13 +91,13 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 			r.needScan("a name is missing that nobody took away", nil)
 		}
 		made, id, err = c.write(ctx)
-		behind = c.behind
+		behind, more, stayed = c.behind, look.more, c.stayed
 		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("commit %s: %w", r.name, err)
 	}
-	r.behind = behind
+	r.behind, r.stayed = behind, stayed
 	if made != nil {
 		r.next = &nextHead{id, made}
 		if err := r.publishNext(); err != nil {
@@ -103,7 +106,7 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (bo
 		r.log.Debug("committed", "resource", r.name, "commit", id, "subject", made.Message)
 	}
 	r.journal.Clear(r.name, done)
-	return made != nil, r.applyIfBehind(ctx)
+	return more, r.applyIfBehind(ctx)
 }
 
 // collect brings the index up to what was seen: directories first, so that the
@@ -218,6 +221,10 @@ func (c *committer) present(s *seen) error {
 	node.Parent, node.Name, node.ID, node.Tree = parent, name, from.id, object.TreeID{}
 	if from.minted {
 		node.Tags = from.tags
+	}
+	if s.partly {
+		c.stays(s)
+		c.rewalk[s.path] = true
 	}
 	return c.place(s, node, cur, had, from)
 }

@@ -17,6 +17,7 @@ func (c *committer) stays(s *seen) {
 	if s.walked == "" {
 		return
 	}
+	c.stayed++
 	c.keep[s.walked] = true
 	for dir := s.path; dir != s.walked; {
 		dir, _ = splitPath(dir)

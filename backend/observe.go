@@ -2,6 +2,7 @@ package backend
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"sort"
@@ -25,6 +26,7 @@ type seen struct {
 	info    tree.Info // where present
 	mark    string    // of the file, where it has one beside that of the path
 	walked  string    // the new directory that it was found in, where it has no mark
+	partly  bool      // a new directory in which the walk has not come to the end
 }
 
 // also counts what is marked of the file as marked of the name.
@@ -50,6 +52,7 @@ type observation struct {
 	marks  []journal.Mark // those that the look covers, to be cleared once committed
 	inodes []journal.Mark // all there are of files with several names
 	moving bool           // a name that something was renamed to or from is not covered
+	more   bool           // there is more in new directories than one commit takes
 	failed map[string]error
 }
 
@@ -85,14 +88,19 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 		}
 		o.marks = append(o.marks, m)
 	}
-	w := &walker{r: r, tx: tx, at: at, failed: o.failed, done: map[string]bool{}}
+	w := &walker{
+		r: r, tx: tx, at: at, failed: o.failed, done: map[string]bool{}, next: map[string]bool{},
+		names: commitNames + r.stayed, bytes: commitBytes,
+	}
 	for _, s := range snapshotOf(at) {
 		w.walk(s, s.path)
 	}
+	o.more = w.full()
+	o.drop(w.next, at)
 	r.remember(o, all, at)
 	now := r.journal.Snapshot(r.name)
 	o.keepStable(now, all, at)
-	o.moving = r.uncoveredRename(now, o.marks)
+	o.moving = o.more || r.uncoveredRename(now, o.marks)
 	o.inodes = slices.DeleteFunc(now, func(m journal.Mark) bool { return m.Inode == journal.FileKey{} })
 	o.seen = snapshotOf(at)
 	return o
@@ -161,6 +169,15 @@ func (r *resource) unknownDir(tx *index.Tx, s seen) bool {
 	return len(slots) == 0
 }
 
+// One commit takes this much of what walks find, in names and in bytes, a single
+// file apart; the next one takes more. So a small change beside a large import
+// does not wait for all of it, nor does memory have to hold it, nor is all of it
+// to be done again after a crash.
+const (
+	commitNames = 10_000
+	commitBytes = 256 << 20
+)
+
 // walker adds to at what is in directories that the index does not know.
 type walker struct {
 	r      *resource
@@ -168,12 +185,31 @@ type walker struct {
 	at     map[string]seen
 	failed map[string]error
 	done   map[string]bool // directories that were walked
+	next   map[string]bool // marked ones that are left for the next commit
+	names  int             // and bytes: to be added at most
+	bytes  int64
 }
 
-// walk adds what is below a name, if that is such a directory. root is where the
-// walk began.
+// full tells whether the commit takes no more.
+func (w *walker) full() bool { return w.names <= 0 || w.bytes <= 0 }
+
+// add adds what a walk has found.
+func (w *walker) add(s seen) {
+	w.at[s.path] = s
+	if _, mirrored := kindOf(s.info); mirrored {
+		w.names--
+		w.bytes -= s.info.Size
+	}
+}
+
+// walk adds what is below a name, if that is such a directory, and not settled
+// yet. root is where the walk began.
 func (w *walker) walk(dir seen, root string) {
 	if w.done[dir.path] || !dir.present || !isDir(dir.info) || !w.r.unknownDir(w.tx, dir) {
+		return
+	}
+	if w.full() {
+		w.next[dir.path] = true
 		return
 	}
 	w.done[dir.path] = true
@@ -184,7 +220,13 @@ func (w *walker) walk(dir seen, root string) {
 		}
 		return
 	}
+	id, known := w.knownAs(dir)
 	for _, n := range names {
+		if w.full() {
+			dir.partly = true
+			w.at[dir.path] = dir
+			return
+		}
 		path := join(dir.path, n.Name)
 		s, marked := w.at[path]
 		if !marked {
@@ -199,11 +241,20 @@ func (w *walker) walk(dir seen, root string) {
 			if w.r.skip(path, isDir(info)) {
 				continue
 			}
+			if node, had := w.tx.Get(id, n.Name); known && had && isRecorded(&node, info) {
+				continue
+			}
 			s = seen{path: path, kinds: dir.kinds, actor: dir.actor, present: true, info: info, walked: root}
-			w.at[path] = s
+			w.add(s)
 		}
 		w.walk(s, root)
 	}
+}
+
+// knownAs is the id of a directory that was walked before, but not to the end.
+func (w *walker) knownAs(dir seen) (object.FileID, bool) {
+	n, ok := w.tx.Lookup(dir.path)
+	return n.ID, ok && n.Kind == object.Dir && n.Key == dir.info.Key
 }
 
 // keepStable drops every path on which an operation began after the marks were
@@ -219,21 +270,16 @@ func (o *observation) keepStable(now, before []journal.Mark, at map[string]seen)
 			moving[m.Path] = true
 		}
 	}
-	if len(moving) == 0 {
+	o.drop(moving, at)
+}
+
+// drop leaves what is at and below paths for the next look.
+func (o *observation) drop(paths map[string]bool, at map[string]seen) {
+	if len(paths) == 0 {
 		return
 	}
-	for path := range at {
-		if underAny(path, moving) {
-			delete(at, path)
-		}
-	}
-	kept := o.marks[:0]
-	for _, m := range o.marks {
-		if !underAny(m.Path, moving) {
-			kept = append(kept, m)
-		}
-	}
-	o.marks = kept
+	maps.DeleteFunc(at, func(path string, _ seen) bool { return underAny(path, paths) })
+	o.marks = slices.DeleteFunc(o.marks, func(m journal.Mark) bool { return underAny(m.Path, paths) })
 }
 
 func underAny(path string, set map[string]bool) bool {

@@ -63,9 +63,10 @@ type resource struct {
 	behind     bool // the disk is not at the head
 	asides     bool // something that was moved aside is not as it was left
 	stuck      bool // retryLater
+	catchUp    bool // all that is marked is due: the engine has started, or a scan has ended
+	stayed     int  // names in new directories that the last commit could not take
 	looks      looks
 	synced     syncMark
-	looked     int              // marks at the last look whether something is due
 	todo       []replica.Action // not done yet
 	nodes      map[string]*link // in use, by link.node
 	scanAgain  time.Time        // when to scan again; zero: what the last scan and the watch have told is all

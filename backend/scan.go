@@ -229,10 +229,16 @@ func (s *scanner) name(path string, n *index.Node) (info tree.Info, dir bool, er
 		}
 		return info, false, nil
 	}
-	if !isNode(n, kind, info) || n.Uncertain || kind != object.Dir && !sameStat(diskInfo(*n), info) || diskInfo(*n).Mode != info.Mode {
+	if !isRecorded(n, info) {
 		s.found = append(s.found, path)
 	}
 	return info, kind == object.Dir, nil
+}
+
+// isRecorded tells whether what is there is just what the index has there.
+func isRecorded(n *index.Node, info tree.Info) bool {
+	kind, _ := kindOf(info)
+	return isNode(n, kind, info) && !n.Uncertain && (kind == object.Dir || sameStat(diskInfo(*n), info)) && diskInfo(*n).Mode == info.Mode
 }
 
 // isNode tells whether what is there is what the index has there, or may be.
@@ -314,16 +320,10 @@ func (r *resource) startScan(ctx context.Context) {
 			if err == nil {
 				err = r.finishScan(res)
 			}
-			if err == nil {
-				err = r.commitAll(ctx)
-			}
-			if err == nil { // it may have found the root to be the right one
-				err = r.applyIfBehind(ctx)
-			}
 			if err != nil && ctx.Err() == nil {
 				r.report("", err)
 			}
-			r.readyOnce.Do(func() { close(r.ready) })
+			r.catchUp = true
 			r.changed()
 		}
 		select {

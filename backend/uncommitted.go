@@ -26,8 +26,11 @@ const uncommittedNames = 3
 // no later than start.
 func (r *resource) commitSince(ctx context.Context, start time.Time) ([]uncommitted, error) {
 	var rest []uncommitted
-	err := r.do(ctx, func() error {
-		err := r.commitAll(ctx)
+	more := true
+	commit := func() (err error) {
+		if more, err = r.commitSome(ctx); more {
+			return err
+		}
 		if err != nil && ctx.Err() == nil {
 			r.report("", err)
 			r.retrySoon() // which ends what status shows, too
@@ -38,8 +41,13 @@ func (r *resource) commitSince(ctx context.Context, start time.Time) ([]uncommit
 			}
 		}
 		return err
-	})
-	return rest, err
+	}
+	for more {
+		if err := r.do(ctx, commit); err != nil {
+			return nil, err
+		}
+	}
+	return rest, nil
 }
 
 // uncommitted says what is known of a mark that stays.

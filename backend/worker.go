@@ -59,10 +59,8 @@ func (r *resource) run(ctx context.Context) error {
 func (r *resource) begin(ctx context.Context, w *schedule) {
 	err := errors.Join(r.recoverLeftovers(ctx), r.applyIfBehind(ctx))
 	if !r.wantScan {
-		err = errors.Join(err, r.commitAll(ctx))
-		r.drain(ctx)
 		r.scannedAtStart.Store(0)
-		r.readyOnce.Do(func() { close(r.ready) })
+		r.catchUp = true
 	}
 	if err != nil && ctx.Err() == nil {
 		r.report("", err)
@@ -76,6 +74,10 @@ type schedule struct {
 	retryAt time.Time // zero: nothing is to be retried
 	pause   time.Duration
 	resting bool // marks are not looked at before the timer ends
+
+	marks int       // at the last look
+	next  time.Time // when the next of them are due; zero: none will be
+	more  bool      // there is more to commit at once
 }
 
 // failed puts the next look at what could not be done off, ever longer.
@@ -99,7 +101,7 @@ func (r *resource) turn(ctx context.Context, w *schedule) {
 	if r.wantScan && !r.scanning {
 		r.startScan(ctx)
 	}
-	next, err := r.commitDue(ctx, start)
+	err := r.commitDue(ctx, w, start)
 	if err != nil && ctx.Err() == nil {
 		r.report("", err)
 		w.failed(start)
@@ -108,7 +110,7 @@ func (r *resource) turn(ctx context.Context, w *schedule) {
 		r.stuck = false
 		w.failed(start)
 	}
-	r.problems.looked(start, !next.IsZero())
+	r.problems.looked(start, !w.next.IsZero())
 	if err == nil && w.retryAt.IsZero() {
 		w.pause = firstRetry
 	}
@@ -118,10 +120,10 @@ func (r *resource) turn(ctx context.Context, w *schedule) {
 	syncAt := r.keepSynced(ctx, start)
 	now := r.now()
 	rest := time.Duration(0)
-	if r.looked > burstMarks {
+	if w.marks > burstMarks && !w.more {
 		rest = min(share*now.Sub(start), burstTime)
 	}
-	wait := max(untilNext(now, earlier(next, r.scanAgain), earlier(w.retryAt, syncAt)), rest)
+	wait := max(untilNext(now, earlier(w.next, r.scanAgain), earlier(w.retryAt, syncAt)), rest)
 	if w.resting = rest > 0; w.resting {
 		wait = rest
 	}
@@ -162,18 +164,34 @@ func (r *resource) lookAgain(ctx context.Context) {
 	r.changed()
 }
 
-// commitDue commits the marks that are due and returns when the next ones are.
-func (r *resource) commitDue(ctx context.Context, now time.Time) (time.Time, error) {
+// commitDue commits the marks that are due, as many as one commit takes.
+func (r *resource) commitDue(ctx context.Context, w *schedule, now time.Time) (err error) {
 	all := r.journal.Snapshot(r.name)
-	r.looked = len(all)
-	if len(all) == 0 {
-		return time.Time{}, nil
+	w.marks, w.next, w.more = len(all), time.Time{}, false
+	due := all
+	if !r.catchUp {
+		due, w.next, err = r.due(all, now)
 	}
-	due, next, err := r.due(all, now)
-	if err != nil || len(due) == 0 {
-		return next, err
+	if err == nil && len(due) > 0 {
+		w.more, err = r.commit(ctx, all, due)
 	}
-	return next, r.commit(ctx, all, due)
+	if w.more {
+		w.next = now
+	} else if r.catchUp {
+		r.caughtUp(ctx)
+	}
+	return err
+}
+
+// caughtUp says that the engine is ready: all has been tried that was to commit
+// when it started.
+func (r *resource) caughtUp(ctx context.Context) {
+	r.catchUp = false
+	if err := r.applyIfBehind(ctx); err != nil && ctx.Err() == nil { // the scan may have found the root to be the right one
+		r.report("", err)
+		r.retrySoon()
+	}
+	r.readyOnce.Do(func() { close(r.ready) })
 }
 
 // due picks the marks to commit now, and tells when to look again. A change of
@@ -267,22 +285,31 @@ func earlier(a, b time.Time) time.Time {
 
 // commitAll commits all there is to commit now, settled or not.
 func (r *resource) commitAll(ctx context.Context) error {
+	for {
+		if more, err := r.commitSome(ctx); err != nil || !more {
+			return err
+		}
+	}
+}
+
+// commitSome is commitAll for as much as one commit takes.
+func (r *resource) commitSome(ctx context.Context) (more bool, err error) {
 	all := r.journal.Snapshot(r.name)
 	if len(all) == 0 {
-		return nil
+		return false, nil
 	}
 	return r.commit(ctx, all, all)
 }
 
-// commit commits the marks in due. Damage and a full disk come with what to do
-// about them.
-func (r *resource) commit(ctx context.Context, all, due []journal.Mark) error {
-	_, err := r.commitMarks(ctx, all, due)
+// commit commits the marks in due, as many as one commit takes. Damage and a full
+// disk come with what to do about them.
+func (r *resource) commit(ctx context.Context, all, due []journal.Mark) (more bool, err error) {
+	more, err = r.commitMarks(ctx, all, due)
 	for _, full := range []error{unix.ENOSPC, unix.EDQUOT} {
 		if errors.Is(err, full) {
-			return WithHint(fmt.Errorf("%s is not committed: %w", r.name, full),
+			return false, WithHint(fmt.Errorf("%s is not committed: %w", r.name, full),
 				"free space on the filesystem that holds the mirror; what was changed is journaled, and committed as soon as there is room")
 		}
 	}
-	return r.damaged(err)
+	return more, r.damaged(err)
 }

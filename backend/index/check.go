@@ -6,7 +6,6 @@ import (
 
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/journal"
-	bolt "go.etcd.io/bbolt"
 )
 
 // Check reads all of the index and calls problem for each thing that is not as
@@ -60,9 +59,9 @@ func (c *checker) check() error {
 		c.tell("it counts %d files and %d conflicts, and has %d and %d", c.tx.counts.files, c.tx.counts.conflicts, c.counts.files, c.counts.conflicts)
 	}
 	return c.tx.try(func() error {
-		c.size("ids", c.tx.ids, c.nodes)
-		c.size("tagged", c.tx.tagged, c.tagged)
-		c.size("conflicts", c.tx.conflicts, int(c.counts.conflicts))
+		c.size("ids", &c.tx.ids, c.nodes)
+		c.size("tagged", &c.tx.tagged, c.tagged)
+		c.size("conflicts", &c.tx.conflicts, int(c.counts.conflicts))
 		return c.inodes()
 	})
 }
@@ -73,21 +72,21 @@ func (c *checker) node(n Node) error {
 	c.nodes++
 	c.counts.files += uint64(isFile(&n))
 	return c.tx.try(func() error {
-		if c.tx.ids.Get(idKey(n.ID, s)) == nil {
+		if c.tx.ids.get(idKey(n.ID, s)) == nil {
 			c.tell("%v is not found by its id", s)
 		}
-		if n.Key != (journal.FileKey{}) && c.tx.keys.Get(fileKey(n.Key, n.ID)) == nil {
+		if n.Key != (journal.FileKey{}) && c.tx.keys.get(fileKey(n.Key, n.ID)) == nil {
 			c.tell("%v is not found by its inode", s)
 		}
 		if tagged(&n) {
 			c.tagged++
-			if c.tx.tagged.Get(s.key()) == nil {
+			if c.tx.tagged.get(s.key()) == nil {
 				c.tell("%v has tags and is not listed", s)
 			}
 		}
 		if conflicting(&n) {
 			c.counts.conflicts++
-			if c.tx.conflicts.Get(s.key()) == nil {
+			if c.tx.conflicts.get(s.key()) == nil {
 				c.tell("%v has a conflict and is not listed", s)
 			}
 		}
@@ -119,23 +118,28 @@ func (c *checker) links(n Node) error {
 
 // inodes looks for the nodes that the bucket keys speaks of.
 func (c *checker) inodes() error {
-	cursor := c.tx.keys.Cursor()
-	for k, _ := cursor.First(); k != nil; k, _ = cursor.Next() {
-		if len(k) != 16+idLen {
-			return fmt.Errorf("key %x of an inode: %w", k, ErrDamaged)
+	var err error
+	c.tx.keys.scan(nil, func(k []byte) bool {
+		err = c.inode(k)
+		return err == nil
+	})
+	return err
+}
+
+func (c *checker) inode(k []byte) error {
+	if len(k) != 16+idLen {
+		return fmt.Errorf("key %x of an inode: %w", k, ErrDamaged)
+	}
+	for _, s := range c.tx.slots(object.FileID(k[16:])) {
+		n, ok, err := c.tx.get(s)
+		if err != nil {
+			return err
 		}
-		known := false
-		for _, s := range c.tx.slots(object.FileID(k[16:])) {
-			n, ok, err := c.tx.get(s)
-			if err != nil {
-				return err
-			}
-			known = known || ok && bytes.Equal(fileKeyPrefix(n.Key), k[:16])
-		}
-		if !known {
-			c.tell("no name has the inode %x, which it lists", k[:16])
+		if ok && bytes.Equal(fileKeyPrefix(n.Key), k[:16]) {
+			return nil
 		}
 	}
+	c.tell("no name has the inode %x, which it lists", k[:16])
 	return nil
 }
 
@@ -152,12 +156,12 @@ func (c *checker) reach(dir object.FileID, count *int) error {
 
 // size counts a list. With as many entries as nodes that are on it, there are no
 // others.
-func (c *checker) size(name string, b *bolt.Bucket, want int) {
+func (c *checker) size(name string, t *table, want int) {
 	n := 0
-	cursor := b.Cursor()
-	for k, _ := cursor.First(); k != nil; k, _ = cursor.Next() {
+	t.scan(nil, func([]byte) bool {
 		n++
-	}
+		return true
+	})
 	if n != want {
 		c.tell("its list %q has %d entries for %d", name, n, want)
 	}

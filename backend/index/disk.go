@@ -2,6 +2,7 @@ package index
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/silvermirror/smfs/backend/object"
@@ -13,7 +14,7 @@ import (
 // transaction, or says SetApart.
 func (tx *Tx) Disk() (id object.TreeID) {
 	_ = tx.try(func() error {
-		v := tx.meta.Get([]byte(metaDisk))
+		v := tx.meta.get([]byte(metaDisk))
 		if v == nil {
 			return nil
 		}
@@ -28,24 +29,19 @@ func (tx *Tx) Disk() (id object.TreeID) {
 
 // SetDisk sets Disk, which the nodes make up again.
 func (tx *Tx) SetDisk(id object.TreeID) error {
-	return tx.write(func() error {
-		if err := tx.meta.Delete([]byte(metaApart)); err != nil {
-			return err
-		}
-		return tx.meta.Put([]byte(metaDisk), id[:])
-	})
+	return errors.Join(tx.set(metaApart, nil), tx.set(metaDisk, id[:]))
 }
 
 // SetApart says that the nodes are going to change before Disk is set again.
 func (tx *Tx) SetApart() error {
-	return tx.write(func() error { return tx.meta.Put([]byte(metaApart), []byte{1}) })
+	return tx.set(metaApart, []byte{1})
 }
 
 // Apart tells whether the nodes may make up another tree than Disk: changing
 // them was cut short.
 func (tx *Tx) Apart() (apart bool) {
 	_ = tx.try(func() error {
-		apart = tx.meta.Get([]byte(metaApart)) != nil
+		apart = tx.meta.get([]byte(metaApart)) != nil
 		return nil
 	})
 	return apart
@@ -55,18 +51,16 @@ func (tx *Tx) Apart() (apart bool) {
 // files here that are not mirrored: it is no part of the mirror any more. The zero
 // key takes the note away.
 func (tx *Tx) SetKept(path string, key journal.FileKey) error {
-	return tx.write(func() error {
-		if key == (journal.FileKey{}) {
-			return tx.meta.Delete([]byte(metaKept + path))
-		}
-		return tx.meta.Put([]byte(metaKept+path), binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, key.Ino), key.Gen))
-	})
+	if key == (journal.FileKey{}) {
+		return tx.set(metaKept+path, nil)
+	}
+	return tx.set(metaKept+path, binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, key.Ino), key.Gen))
 }
 
 // Kept is the directory that SetKept noted at that path; zero: none.
 func (tx *Tx) Kept(path string) (key journal.FileKey) {
 	_ = tx.try(func() error {
-		if v := tx.meta.Get([]byte(metaKept + path)); len(v) == 16 {
+		if v := tx.meta.get([]byte(metaKept + path)); len(v) == 16 {
 			key = journal.FileKey{Ino: binary.BigEndian.Uint64(v), Gen: binary.BigEndian.Uint64(v[8:])}
 		}
 		return nil
@@ -77,18 +71,16 @@ func (tx *Tx) Kept(path string) (key journal.FileKey) {
 // SetHeld notes whether what a scan found missing was held back: whether it is
 // meant, is still to be said.
 func (tx *Tx) SetHeld(held bool) error {
-	return tx.write(func() error {
-		if !held {
-			return tx.meta.Delete([]byte(metaHeld))
-		}
-		return tx.meta.Put([]byte(metaHeld), []byte{1})
-	})
+	if !held {
+		return tx.set(metaHeld, nil)
+	}
+	return tx.set(metaHeld, []byte{1})
 }
 
 // Held tells what SetHeld noted last.
 func (tx *Tx) Held() (held bool) {
 	_ = tx.try(func() error {
-		held = tx.meta.Get([]byte(metaHeld)) != nil
+		held = tx.meta.get([]byte(metaHeld)) != nil
 		return nil
 	})
 	return held

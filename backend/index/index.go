@@ -142,8 +142,7 @@ func guard(fn func() error) (err error) {
 }
 
 // Update calls fn with a writable transaction. If fn returns nil all of it
-// takes effect at once, else nothing. Taking changes back costs time in
-// proportion to the whole index.
+// takes effect at once, else nothing.
 func (ix *Index) Update(fn func(*Tx) error) error { return ix.run(true, fn) }
 
 // View calls fn with a transaction for reading.
@@ -164,7 +163,7 @@ func (ix *Index) run(writable bool, fn func(*Tx) error) error {
 	ended := false
 	defer func() {
 		if !ended { // fn panicked
-			_ = ix.failed(guard(tx.b.Rollback))
+			_ = ix.failed(guard(func() error { return tx.end(writable, false) }))
 		}
 	}()
 	err = fn(tx)
@@ -178,13 +177,22 @@ func (ix *Index) run(writable bool, fn func(*Tx) error) error {
 	return ix.failed(err)
 }
 
-// end commits or rolls back. Rolling changes back makes bbolt walk over all
-// pages to find the free ones again, so where there are none it commits.
+// end commits or drops the changes. Rolling back makes bbolt walk over all pages to
+// find the free ones again; it has seen none of what is dropped, and so commits
+// that.
 func (tx *Tx) end(writable, ok bool) error {
-	if writable && (ok || !tx.changed) {
-		return tx.commit()
+	switch {
+	case !writable:
+		return tx.b.Rollback()
+	case ok:
+		if err := tx.flush(); err != nil {
+			return errors.Join(err, tx.b.Rollback())
+		}
 	}
-	return tx.b.Rollback()
+	if err := tx.b.Commit(); err != nil {
+		return fmt.Errorf("commit transaction of index: %w", err)
+	}
+	return nil
 }
 
 // failed remembers damage, also for the next Open: whatever comes after would

@@ -9,7 +9,7 @@ import (
 // Applied is the commit that was last applied; zero if there was none.
 func (tx *Tx) Applied() (id object.CommitID) {
 	_ = tx.try(func() error {
-		v := tx.meta.Get([]byte(metaApplied))
+		v := tx.meta.get([]byte(metaApplied))
 		if v == nil {
 			return nil
 		}
@@ -27,7 +27,7 @@ func (tx *Tx) Applied() (id object.CommitID) {
 // crash moves it.
 func (tx *Tx) Next() (id object.CommitID) {
 	_ = tx.try(func() error {
-		copy(id[:], tx.meta.Get([]byte(metaNext)))
+		copy(id[:], tx.meta.get([]byte(metaNext)))
 		return nil
 	})
 	return id
@@ -35,10 +35,22 @@ func (tx *Tx) Next() (id object.CommitID) {
 
 // SetNext sets Next.
 func (tx *Tx) SetNext(id object.CommitID) error {
-	return tx.write(func() error { return tx.meta.Put([]byte(metaNext), id[:]) })
+	return tx.set(metaNext, id[:])
 }
 
 // SetApplied sets Applied.
 func (tx *Tx) SetApplied(id object.CommitID) error {
-	return tx.write(func() error { return tx.meta.Put([]byte(metaApplied), id[:]) })
+	return tx.set(metaApplied, id[:])
+}
+
+// set sets what is stored under a key of the bucket meta; nil: nothing.
+func (tx *Tx) set(key string, value []byte) error {
+	return tx.try(func() error {
+		if value == nil {
+			tx.meta.delete([]byte(key))
+		} else {
+			tx.meta.put([]byte(key), value)
+		}
+		return nil
+	})
 }

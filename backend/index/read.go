@@ -7,7 +7,6 @@ import (
 
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/journal"
-	bolt "go.etcd.io/bbolt"
 )
 
 // Get returns the node in a slot.
@@ -20,7 +19,7 @@ func (tx *Tx) Get(parent object.FileID, name string) (n Node, ok bool) {
 }
 
 func (tx *Tx) get(s Slot) (Node, bool, error) {
-	v := tx.nodes.Get(s.key())
+	v := tx.nodes.get(s.key())
 	if v == nil {
 		return Node{}, false, nil
 	}
@@ -60,10 +59,13 @@ func (tx *Tx) Slots(id object.FileID) (list []Slot) {
 }
 
 func (tx *Tx) slots(id object.FileID) (list []Slot) {
-	c := tx.ids.Cursor()
-	for k, _ := c.Seek(id[:]); hasPrefix(k, id[:]); k, _ = c.Next() {
+	tx.ids.scan(id[:], func(k []byte) bool {
+		if !hasPrefix(k, id[:]) {
+			return false
+		}
 		list = append(list, slotOf(k[idLen:]))
-	}
+		return true
+	})
 	return list
 }
 
@@ -74,19 +76,23 @@ func (tx *Tx) ByKey(key journal.FileKey) (list []Slot) {
 	}
 	_ = tx.try(func() error {
 		prefix := fileKeyPrefix(key)
-		c := tx.keys.Cursor()
-		for k, _ := c.Seek(prefix); hasPrefix(k, prefix); k, _ = c.Next() {
+		var err error
+		tx.keys.scan(prefix, func(k []byte) bool {
+			if !hasPrefix(k, prefix) {
+				return false
+			}
 			for _, s := range tx.slots(object.FileID(k[len(prefix):])) {
-				n, ok, err := tx.get(s)
-				if err != nil {
-					return err
+				n, ok, e := tx.get(s)
+				if err = e; err != nil {
+					return false
 				}
 				if ok && n.Key == key {
 					list = append(list, s)
 				}
 			}
-		}
-		return nil
+			return true
+		})
+		return err
 	})
 	return list
 }
@@ -128,23 +134,23 @@ func (tx *Tx) path(s Slot) (string, error) {
 // change the index; what it puts behind the node it was called for is visited
 // as well. An error of fn ends it and is returned.
 func (tx *Tx) Children(dir object.FileID, fn func(Node) error) error {
-	return tx.each(tx.nodes, dir[:], fn)
+	return tx.each(&tx.nodes, dir[:], fn)
 }
 
 // Tagged calls fn for each node with tags, as Children does, ordered by slot.
-func (tx *Tx) Tagged(fn func(Node) error) error { return tx.each(tx.tagged, nil, fn) }
+func (tx *Tx) Tagged(fn func(Node) error) error { return tx.each(&tx.tagged, nil, fn) }
 
 // Conflicts calls fn for each node that a merge put aside, as Tagged does.
-func (tx *Tx) Conflicts(fn func(Node) error) error { return tx.each(tx.conflicts, nil, fn) }
+func (tx *Tx) Conflicts(fn func(Node) error) error { return tx.each(&tx.conflicts, nil, fn) }
 
 // All calls fn for every node, as Tagged does.
-func (tx *Tx) All(fn func(Node) error) error { return tx.each(tx.nodes, nil, fn) }
+func (tx *Tx) All(fn func(Node) error) error { return tx.each(&tx.nodes, nil, fn) }
 
-// batch is how many slots are read before their nodes are handed out: a cursor
-// does not survive a change.
+// batch is how many slots are read before their nodes are handed out: a scan must
+// not meet a change.
 const batch = 64
 
-func (tx *Tx) each(in *bolt.Bucket, prefix []byte, fn func(Node) error) error {
+func (tx *Tx) each(in *table, prefix []byte, fn func(Node) error) error {
 	from := prefix
 	for {
 		var slots []Slot
@@ -172,17 +178,21 @@ func (tx *Tx) each(in *bolt.Bucket, prefix []byte, fn func(Node) error) error {
 }
 
 // slotsFrom reads a batch of slots. Keys must ascend, or the walk might not end.
-func slotsFrom(in *bolt.Bucket, from, prefix []byte) (slots []Slot, err error) {
-	c := in.Cursor()
+func slotsFrom(in *table, from, prefix []byte) (slots []Slot, err error) {
 	last := from
-	for k, _ := c.Seek(from); hasPrefix(k, prefix) && len(slots) < batch; k, _ = c.Next() {
+	in.scan(from, func(k []byte) bool {
+		if !hasPrefix(k, prefix) || len(slots) == batch {
+			return false
+		}
 		if len(k) <= idLen || bytes.Compare(k, last) < 0 {
-			return nil, fmt.Errorf("key %x after %x: %w", k, last, ErrDamaged)
+			err = fmt.Errorf("key %x after %x: %w", k, last, ErrDamaged)
+			return false
 		}
 		slots = append(slots, slotOf(k))
 		last = append(append([]byte(nil), k...), 0)
-	}
-	return slots, nil
+		return true
+	})
+	return slots, err
 }
 
 // Count is the number of files and symlinks; it costs nothing.

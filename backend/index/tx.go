@@ -35,17 +35,16 @@ var errNew = errors.New("index is new")
 // then returns ErrDamaged whatever its function returned.
 type Tx struct {
 	b         *bolt.Tx
-	nodes     *bolt.Bucket
-	ids       *bolt.Bucket
-	keys      *bolt.Bucket
-	tagged    *bolt.Bucket
-	conflicts *bolt.Bucket
-	meta      *bolt.Bucket
+	nodes     table
+	ids       table
+	keys      table
+	tagged    table
+	conflicts table
+	meta      table
 
-	counts  counts
-	dirty   bool // counts differ from what is stored
-	changed bool // something may have been written
-	damage  error
+	counts counts
+	dirty  bool // counts differ from what is stored
+	damage error
 }
 
 type counts struct {
@@ -91,17 +90,14 @@ func (ix *Index) begin(writable bool) (*Tx, error) {
 }
 
 func (tx *Tx) load() error {
-	for name, bucket := range map[string]**bolt.Bucket{
-		bucketNodes: &tx.nodes, bucketIDs: &tx.ids, bucketKeys: &tx.keys, bucketTagged: &tx.tagged,
-		bucketConflicts: &tx.conflicts, bucketMeta: &tx.meta,
-	} {
-		if *bucket = tx.b.Bucket([]byte(name)); *bucket == nil {
+	for name, t := range tx.tables() {
+		if t.bucket = tx.b.Bucket([]byte(name)); t.bucket == nil {
 			return fmt.Errorf("no bucket %s: %w", name, ErrDamaged)
 		}
 	}
 	// Nodes of one directory and inodes made together come in order.
-	tx.nodes.FillPercent, tx.keys.FillPercent = 0.8, 0.8
-	v := tx.meta.Get([]byte(metaCounts))
+	tx.nodes.bucket.FillPercent, tx.keys.bucket.FillPercent = 0.8, 0.8
+	v := tx.meta.get([]byte(metaCounts))
 	if v == nil {
 		return nil
 	}
@@ -113,16 +109,26 @@ func (tx *Tx) load() error {
 	return nil
 }
 
-func (tx *Tx) commit() error {
+// tables are all tables by the names of their buckets.
+func (tx *Tx) tables() map[string]*table {
+	return map[string]*table{
+		bucketNodes: &tx.nodes, bucketIDs: &tx.ids, bucketKeys: &tx.keys, bucketTagged: &tx.tagged,
+		bucketConflicts: &tx.conflicts, bucketMeta: &tx.meta,
+	}
+}
+
+// flush brings all changes into the buckets.
+func (tx *Tx) flush() error {
 	if tx.dirty {
 		v := binary.AppendUvarint(nil, tx.counts.files)
-		v = binary.AppendUvarint(v, tx.counts.conflicts)
-		if err := tx.meta.Put([]byte(metaCounts), v); err != nil {
-			return fmt.Errorf("store counts of index: %w", err)
-		}
+		tx.meta.put([]byte(metaCounts), binary.AppendUvarint(v, tx.counts.conflicts))
 	}
-	if err := tx.b.Commit(); err != nil {
-		return fmt.Errorf("commit transaction of index: %w", err)
+	for name, t := range tx.tables() {
+		if err := t.flush(); errors.Is(err, berrors.ErrIncompatibleValue) { // a bucket where there are none
+			return fmt.Errorf("write bucket %s: %w: %w", name, ErrDamaged, err)
+		} else if err != nil {
+			return fmt.Errorf("write bucket %s: %w", name, err)
+		}
 	}
 	return nil
 }
@@ -133,19 +139,10 @@ func (tx *Tx) try(fn func() error) error {
 		return tx.damage
 	}
 	err := guard(fn)
-	if errors.Is(err, berrors.ErrIncompatibleValue) { // a bucket where there are none
-		err = fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
 	if errors.Is(err, ErrDamaged) {
 		tx.damage = err
 	}
 	return err
-}
-
-// write is try for what changes the file.
-func (tx *Tx) write(fn func() error) error {
-	tx.changed = true
-	return tx.try(fn)
 }
 
 // add changes a count; going below zero is damage.

@@ -1,18 +1,18 @@
 package index
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/journal"
-	bolt "go.etcd.io/bbolt"
 )
 
 // Put makes n the node in its slot, in place of what is there. ErrInvalid: a
 // name or id that no node has. ErrExists: a directory's id is in another slot.
 // ErrNotEmpty: it would take the place of another directory that has children.
 func (tx *Tx) Put(n Node) error {
-	return tx.write(func() error {
+	return tx.try(func() error {
 		if err := tx.put(&n); err != nil {
 			return fmt.Errorf("put %v: %w", n.Slot(), err)
 		}
@@ -38,9 +38,7 @@ func (tx *Tx) put(n *Node) error {
 	if n.Kind == object.Dir && (!had || old.ID != n.ID) && len(tx.slots(n.ID)) > 0 {
 		return ErrExists
 	}
-	if err := tx.nodes.Put(s.key(), encodeNode(n)); err != nil {
-		return err
-	}
+	tx.nodes.put(s.key(), encodeNode(n))
 	if had && (old.ID != n.ID || old.Key != n.Key) {
 		if err := tx.dropRefs(&old, old.ID != n.ID); err != nil {
 			return err
@@ -54,26 +52,25 @@ func (tx *Tx) put(n *Node) error {
 func (tx *Tx) addRefs(n, old *Node, had bool) error {
 	s := n.Slot()
 	if !had || old.ID != n.ID {
-		if err := tx.ids.Put(idKey(n.ID, s), nil); err != nil {
-			return err
-		}
+		tx.ids.put(idKey(n.ID, s), nil)
 	}
 	if n.Key != (journal.FileKey{}) && (!had || old.ID != n.ID || old.Key != n.Key) {
-		if err := tx.keys.Put(fileKey(n.Key, n.ID), nil); err != nil {
-			return err
-		}
+		tx.keys.put(fileKey(n.Key, n.ID), nil)
 	}
-	if err := tx.list(tx.tagged, s, tagged(old), tagged(n), nil); err != nil {
-		return err
-	}
-	if err := tx.list(tx.conflicts, s, conflicting(old), conflicting(n), &tx.counts.conflicts); err != nil {
-		return err
-	}
-	return tx.add(&tx.counts.files, isFile(n)-isFile(old))
+	tx.tagged.list(s, tagged(old), tagged(n))
+	tx.conflicts.list(s, conflicting(old), conflicting(n))
+	return tx.count(n, old)
 }
 
 func tagged(n *Node) bool      { return len(n.Tags) > 0 }
 func conflicting(n *Node) bool { return n.Conflict != object.FileID{} }
+
+func isConflict(n *Node) int {
+	if conflicting(n) {
+		return 1
+	}
+	return 0
+}
 
 func isFile(n *Node) int {
 	if n.Kind == object.File || n.Kind == object.Symlink {
@@ -82,27 +79,27 @@ func isFile(n *Node) int {
 	return 0
 }
 
+// count makes the counts agree with n in the place of old.
+func (tx *Tx) count(n, old *Node) error {
+	return errors.Join(
+		tx.add(&tx.counts.files, isFile(n)-isFile(old)),
+		tx.add(&tx.counts.conflicts, isConflict(n)-isConflict(old)))
+}
+
 // list puts a slot on a list or takes it off.
-func (tx *Tx) list(b *bolt.Bucket, s Slot, was, is bool, count *uint64) error {
-	if was == is {
-		return nil
+func (t *table) list(s Slot, was, is bool) {
+	switch {
+	case is && !was:
+		t.put(s.key(), nil)
+	case was && !is:
+		t.delete(s.key())
 	}
-	delta, change := -1, func() error { return b.Delete(s.key()) }
-	if is {
-		delta, change = 1, func() error { return b.Put(s.key(), nil) }
-	}
-	if err := change(); err != nil || count == nil {
-		return err
-	}
-	return tx.add(count, delta)
 }
 
 // dropRefs takes a node, no longer in nodes, out of ids (if slot) and keys.
 func (tx *Tx) dropRefs(old *Node, slot bool) error {
 	if slot {
-		if err := tx.ids.Delete(idKey(old.ID, old.Slot())); err != nil {
-			return err
-		}
+		tx.ids.delete(idKey(old.ID, old.Slot()))
 	}
 	if old.Key == (journal.FileKey{}) {
 		return nil
@@ -116,28 +113,27 @@ func (tx *Tx) dropRefs(old *Node, slot bool) error {
 			return nil
 		}
 	}
-	return tx.keys.Delete(fileKey(old.Key, old.ID))
+	tx.keys.delete(fileKey(old.Key, old.ID))
+	return nil
 }
 
 func (tx *Tx) hasChildren(id object.FileID) bool {
-	k, _ := tx.nodes.Cursor().Seek(id[:])
-	return hasPrefix(k, id[:])
+	has := false
+	tx.nodes.scan(id[:], func(k []byte) bool {
+		has = hasPrefix(k, id[:])
+		return false
+	})
+	return has
 }
 
 func (tx *Tx) drop(n *Node) error {
-	if err := tx.nodes.Delete(n.Slot().key()); err != nil {
-		return err
-	}
+	tx.nodes.delete(n.Slot().key())
 	if err := tx.dropRefs(n, true); err != nil {
 		return err
 	}
-	if err := tx.list(tx.tagged, n.Slot(), tagged(n), false, nil); err != nil {
-		return err
-	}
-	if err := tx.list(tx.conflicts, n.Slot(), conflicting(n), false, &tx.counts.conflicts); err != nil {
-		return err
-	}
-	return tx.add(&tx.counts.files, -isFile(n))
+	tx.tagged.list(n.Slot(), tagged(n), false)
+	tx.conflicts.list(n.Slot(), conflicting(n), false)
+	return tx.count(&Node{}, n)
 }
 
 // DeleteTree removes the node in a slot and, of a directory, all below, and
@@ -151,7 +147,7 @@ func (tx *Tx) DeleteTree(parent object.FileID, name string) (removed int, err er
 	for len(todo) > 0 {
 		n := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if err := tx.write(func() error { return tx.drop(&n) }); err != nil {
+		if err := tx.try(func() error { return tx.drop(&n) }); err != nil {
 			return removed, fmt.Errorf("delete %v: %w", n.Slot(), err)
 		}
 		removed++
@@ -164,7 +160,7 @@ func (tx *Tx) DeleteTree(parent object.FileID, name string) (removed int, err er
 				return nil
 			}
 			removed++
-			return tx.write(func() error { return tx.drop(&c) })
+			return tx.try(func() error { return tx.drop(&c) })
 		})
 		if err != nil {
 			return removed, err
@@ -176,7 +172,7 @@ func (tx *Tx) DeleteTree(parent object.FileID, name string) (removed int, err er
 // Move takes the node in one slot to another, empty one; what is below a
 // directory comes along at no cost. ErrNotFound, ErrExists, ErrLoop.
 func (tx *Tx) Move(from, to Slot) error {
-	return tx.write(func() error {
+	return tx.try(func() error {
 		if err := tx.move(from, to); err != nil {
 			return fmt.Errorf("move %v to %v: %w", from, to, err)
 		}
@@ -198,7 +194,7 @@ func (tx *Tx) move(from, to Slot) error {
 	if from == to {
 		return nil
 	}
-	if tx.nodes.Get(to.key()) != nil {
+	if tx.nodes.get(to.key()) != nil {
 		return ErrExists
 	}
 	if n.Kind == object.Dir {
