@@ -47,6 +47,22 @@ type Index struct {
 	db      *bolt.DB
 	raw     *os.File // db's own, to be closed where db cannot be
 	damaged atomic.Bool
+
+	accesses atomic.Uint64 // for trim
+}
+
+// trimEvery is after how many accesses the pages of the file that are mapped are
+// let go. They stay in the kernel's cache, and cost nothing to map again; but all
+// that were ever looked at would count as memory of the process.
+const trimEvery = 1024
+
+// accessed counts one access.
+func (tx *Tx) accessed() {
+	if tx.ix.accesses.Add(1)%trimEvery != 0 {
+		return
+	}
+	// A transaction keeps the mapping where it is.
+	_, _, _ = unix.Syscall(unix.SYS_MADVISE, tx.ix.db.Info().Data, uintptr(tx.b.Size()), unix.MADV_DONTNEED)
 }
 
 // Open opens or makes the index in file, making its directory. ErrDamaged,

@@ -68,9 +68,10 @@ func (t *table) scan(from []byte, fn func(key []byte) bool) {
 	}
 }
 
-// flush brings the changes into the bucket.
-func (t *table) flush() (err error) {
+// flush brings the changes into the bucket; accessed is called for each.
+func (t *table) flush(accessed func()) (err error) {
 	t.changes.Scan(func(key string, c change) bool {
+		accessed()
 		if c.deleted {
 			err = t.bucket.Delete([]byte(key))
 		} else {

@@ -34,6 +34,7 @@ var errNew = errors.New("index is new")
 // What it meets that makes no sense it reads as absent, and Update or View
 // then returns ErrDamaged whatever its function returned.
 type Tx struct {
+	ix        *Index
 	b         *bolt.Tx
 	nodes     table
 	ids       table
@@ -82,7 +83,7 @@ func (ix *Index) begin(writable bool) (*Tx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin transaction of index: %w", err)
 	}
-	tx := &Tx{b: b}
+	tx := &Tx{ix: ix, b: b}
 	if err := tx.load(); err != nil {
 		return nil, errors.Join(err, b.Rollback())
 	}
@@ -124,7 +125,7 @@ func (tx *Tx) flush() error {
 		tx.meta.put([]byte(metaCounts), binary.AppendUvarint(v, tx.counts.conflicts))
 	}
 	for name, t := range tx.tables() {
-		if err := t.flush(); errors.Is(err, berrors.ErrIncompatibleValue) { // a bucket where there are none
+		if err := t.flush(tx.accessed); errors.Is(err, berrors.ErrIncompatibleValue) { // a bucket where there are none
 			return fmt.Errorf("write bucket %s: %w: %w", name, ErrDamaged, err)
 		} else if err != nil {
 			return fmt.Errorf("write bucket %s: %w", name, err)
@@ -138,6 +139,7 @@ func (tx *Tx) try(fn func() error) error {
 	if tx.damage != nil {
 		return tx.damage
 	}
+	tx.accessed()
 	err := guard(fn)
 	if errors.Is(err, ErrDamaged) {
 		tx.damage = err
