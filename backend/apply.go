@@ -169,7 +169,7 @@ func (a *applier) run(ctx context.Context) error {
 	for len(a.steps) > 0 {
 		err := a.r.index.Update(func(tx *index.Tx) error {
 			a.tx, a.renames = tx, false
-			for len(a.steps) > 0 && !a.renames {
+			for n := 0; len(a.steps) > 0 && !a.renames && n < a.r.atOnce; n++ {
 				s := a.steps[0]
 				if ctx.Err() != nil {
 					a.waits[s.Path] = "smfs ends"

@@ -31,6 +31,7 @@ type committer struct {
 	moving bool
 
 	postponed map[journal.FileKey]bool // inodes that could not be settled for now
+	elsewhere map[journal.FileKey]bool // inodes that are not going to be, by an attempt before
 	touched   map[index.Slot]bool      // names whose entry may have changed
 	keep      map[string]bool          // paths that stay dirty
 	unsettled map[string]bool          // directories that the index does not have as they are
@@ -65,7 +66,9 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (mo
 	var done []journal.Mark
 	var behind bool
 	stayed := 0
-	err = r.index.Update(func(tx *index.Tx) error {
+	elsewhere := map[journal.FileKey]bool{}
+	attempt := func(tx *index.Tx) error {
+		done = nil
 		if err := r.settleDisk(tx); err != nil {
 			return err
 		}
@@ -73,7 +76,7 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (mo
 		c := &committer{
 			r: r, tx: tx, batch: batch, disk: tx.Disk(), moving: look.moving, behind: r.behind,
 			touched: map[index.Slot]bool{}, keep: map[string]bool{}, unsettled: map[string]bool{}, rewalk: map[string]bool{},
-			postponed: map[journal.FileKey]bool{},
+			postponed: map[journal.FileKey]bool{}, elsewhere: elsewhere,
 		}
 		for path, err := range look.failed {
 			r.report(path, err)
@@ -93,7 +96,13 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (mo
 		made, id, err = c.write(ctx)
 		behind, more, stayed = c.behind, look.more, c.stayed
 		return err
-	})
+	}
+	for unsure := new(unsureError); ; {
+		if err = r.index.Update(attempt); !errors.As(err, &unsure) {
+			break
+		}
+		elsewhere[unsure.key] = true
+	}
 	if err != nil {
 		return false, fmt.Errorf("commit %s: %w", r.name, err)
 	}
@@ -129,6 +138,9 @@ func (c *committer) collect(ctx context.Context, list []seen, inodes []journal.M
 		if dirs {
 			list = c.withInodes(list, inodes)
 		}
+	}
+	if err := c.checkLimbo(); err != nil {
+		return err
 	}
 	for i := range list {
 		if s := &list[i]; !s.present {
@@ -208,7 +220,7 @@ func (c *committer) present(s *seen) error {
 	if err != nil {
 		return c.postpone(s, err)
 	}
-	if had && cur.ID != from.id && c.moving && !c.here[cur.Key] {
+	if had && cur.ID != from.id && c.unsure(cur.Key) {
 		return c.postpone(s, errUnsettled)
 	}
 	if had && cur.ID != from.id && c.r.holdsBack(s.path) {

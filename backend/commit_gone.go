@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/journal"
 )
 
 // displace takes a node from its name until it is clear where it is.
@@ -12,6 +13,17 @@ func (c *committer) displace(n index.Node) error {
 	c.displaced++
 	return c.tx.Move(n.Slot(), index.Slot{Parent: limbo, Name: fmt.Sprint(c.displaced)})
 }
+
+// unsure tells whether it is not known yet where an inode is, or what it is there.
+func (c *committer) unsure(key journal.FileKey) bool {
+	return c.moving && !c.here[key] || c.postponed[key] || c.elsewhere[key]
+}
+
+// unsureError says that a node was displaced whose inode is at a name that could
+// not be settled: the commit has to be made anew without that.
+type unsureError struct{ key journal.FileKey }
+
+func (e *unsureError) Error() string { return "the file that was displaced is not settled" }
 
 // vacate takes what the index has at a name from it that holds nothing which is
 // mirrored.
@@ -25,7 +37,7 @@ func (c *committer) vacate(s *seen) error {
 	if !ok {
 		return nil
 	}
-	if c.moving && !c.here[n.Key] {
+	if c.unsure(n.Key) {
 		return c.postpone(s, errUnsettled)
 	}
 	if c.r.holdsBack(s.path) {
@@ -70,19 +82,18 @@ func (c *committer) absent(s *seen) error {
 	return c.r.dropTree(c.tx, n)
 }
 
+// checkLimbo makes sure, once all that is present is settled, that nothing was
+// displaced that may have to be given another name yet.
+func (c *committer) checkLimbo() error {
+	return c.tx.Children(limbo, func(n index.Node) error {
+		if c.postponed[n.Key] {
+			return &unsureError{n.Key}
+		}
+		return nil
+	})
+}
+
 // emptyLimbo deletes the nodes that were displaced and turned up nowhere.
 func (c *committer) emptyLimbo() error {
-	var nodes []index.Node
-	if err := c.tx.Children(limbo, func(n index.Node) error {
-		nodes = append(nodes, n)
-		return nil
-	}); err != nil {
-		return err
-	}
-	for _, n := range nodes {
-		if err := c.r.dropTree(c.tx, n); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.tx.Children(limbo, func(n index.Node) error { return c.r.dropTree(c.tx, n) })
 }

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -45,6 +46,8 @@ type Options struct {
 	Check bool
 	// Repair has Open mend what it else refuses, or believes.
 	Repair bool
+
+	commitNames int // how many names one commit or step of an apply takes; 0: commitNames
 }
 
 // Engine runs one mirror: a worker for each resource, a session with each
@@ -80,6 +83,7 @@ func Open(o Options) (*Engine, error) {
 	if o.Env == nil {
 		o.Env = os.Getenv
 	}
+	o.commitNames = cmp.Or(o.commitNames, commitNames)
 	e := &Engine{o: o, log: o.Log}
 	for _, dir := range []string{"store", "index"} {
 		if err := os.MkdirAll(filepath.Join(o.State, dir), 0o700); err != nil {

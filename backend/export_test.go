@@ -56,6 +56,16 @@ func (e *Engine) LoseTags() {
 	}
 }
 
+// CommitAtMost has a commit take n names.
+func CommitAtMost(n int) func(*Options) { return func(o *Options) { o.commitNames = n } }
+
+// Settled waits until nothing runs beside the workers.
+func (e *Engine) Settled() {
+	for _, r := range e.resources {
+		r.background.Wait()
+	}
+}
+
 // Head is the head of the first resource.
 func (e *Engine) Head() string {
 	id, _ := e.resources[0].headNow()

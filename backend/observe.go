@@ -52,7 +52,7 @@ type observation struct {
 	marks  []journal.Mark // those that the look covers, to be cleared once committed
 	inodes []journal.Mark // all there are of files with several names
 	moving bool           // a name that something was renamed to or from is not covered
-	more   bool           // there is more in new directories than one commit takes
+	more   bool           // there is more to look at than one commit takes
 	failed map[string]error
 }
 
@@ -90,7 +90,7 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 	}
 	w := &walker{
 		r: r, tx: tx, at: at, failed: o.failed, done: map[string]bool{}, next: map[string]bool{},
-		names: commitNames + r.stayed, bytes: commitBytes,
+		names: r.atOnce + r.stayed, bytes: commitBytes,
 	}
 	for _, s := range snapshotOf(at) {
 		w.walk(s, s.path)
@@ -100,6 +100,7 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 	r.remember(o, all, at)
 	now := r.journal.Snapshot(r.name)
 	o.keepStable(now, all, at)
+	o.more = o.more || len(r.finds.paths) > 0
 	o.moving = o.more || r.uncoveredRename(now, o.marks)
 	o.inodes = slices.DeleteFunc(now, func(m journal.Mark) bool { return m.Inode == journal.FileKey{} })
 	o.seen = snapshotOf(at)
@@ -193,13 +194,20 @@ type walker struct {
 // full tells whether the commit takes no more.
 func (w *walker) full() bool { return w.names <= 0 || w.bytes <= 0 }
 
-// add adds what a walk has found.
-func (w *walker) add(s seen) {
-	w.at[s.path] = s
-	if _, mirrored := kindOf(s.info); mirrored {
-		w.names--
-		w.bytes -= s.info.Size
+// leave leaves all that is in a directory for the next commit: with the directory,
+// where that has a mark.
+func (w *walker) leave(dir seen) {
+	if dir.walked == "" {
+		w.next[dir.path] = true
+	} else {
+		w.leavePartly(dir)
 	}
+}
+
+// leavePartly leaves what is still to be walked in a directory.
+func (w *walker) leavePartly(dir seen) {
+	dir.partly = true
+	w.at[dir.path] = dir
 }
 
 // walk adds what is below a name, if that is such a directory, and not settled
@@ -209,7 +217,7 @@ func (w *walker) walk(dir seen, root string) {
 		return
 	}
 	if w.full() {
-		w.next[dir.path] = true
+		w.leave(dir)
 		return
 	}
 	w.done[dir.path] = true
@@ -223,8 +231,7 @@ func (w *walker) walk(dir seen, root string) {
 	id, known := w.knownAs(dir)
 	for _, n := range names {
 		if w.full() {
-			dir.partly = true
-			w.at[dir.path] = dir
+			w.leavePartly(dir)
 			return
 		}
 		path := join(dir.path, n.Name)
@@ -241,11 +248,17 @@ func (w *walker) walk(dir seen, root string) {
 			if w.r.skip(path, isDir(info)) {
 				continue
 			}
-			if node, had := w.tx.Get(id, n.Name); known && had && isRecorded(&node, info) {
+			node, had := w.tx.Get(id, n.Name)
+			had = had && known
+			if had && isRecorded(&node, info) {
 				continue
 			}
 			s = seen{path: path, kinds: dir.kinds, actor: dir.actor, present: true, info: info, walked: root}
-			w.add(s)
+			w.at[path] = s
+			if _, mirrored := kindOf(info); mirrored && (!had || node.Kind != object.Dir) { // else it is met each time
+				w.names--
+				w.bytes -= info.Size
+			}
 		}
 		w.walk(s, root)
 	}

@@ -2,6 +2,7 @@ package backend_test
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -27,14 +28,15 @@ func offlineHistory(t *testing.T, rnd *rand.Rand) {
 		}
 	}
 	defer h.showIfFailed()
-	m := openMirror(t, t.TempDir())
+	few := backend.CommitAtMost([]int{1, 3, 20, 0}[rnd.IntN(4)])
+	m := openMirror(t, t.TempDir(), few)
 	for range 15 {
 		m.stop()
 		for range 1 + rnd.IntN(60) {
 			h.step(m)
 		}
 		h.note("open")
-		m = openMirror(t, m.dir, mounted)
+		m = openMirror(t, m.dir, mounted, few)
 		must(t, m.engine.Wait(context.Background(), backend.WaitOptions{Timeout: time.Minute}))
 		if m.wantSettled(); t.Failed() {
 			return
@@ -104,5 +106,34 @@ func TestRestoredFromAnArchive(t *testing.T) {
 	m.wantSettled()
 	if got := m.git("show", "main:edited"); got != "other text" {
 		t.Errorf("edited is %q", got)
+	}
+}
+
+// TestScanCutShort ends an engine before it has scanned: the next one finds what
+// the scan would have, although its journal knows of all that came since.
+func TestScanCutShort(t *testing.T) {
+	m := openMirror(t, t.TempDir(), mounted)
+	m.write("edited", "old")
+	m.write("deleted", "old")
+	m.sync()
+	m.stop()
+	m.write("edited", "new and longer")
+	must(t, os.Remove(m.dir+"/deleted"))
+	_, end, err := openEngine(m.dir, slog.New(slog.DiscardHandler), mounted)
+	must(t, err)
+	must(t, end())
+	trusted := func(o *backend.Options) { o.Trusted = true }
+	m = openMirror(t, m.dir, mounted, trusted)
+	must(t, m.engine.Wait(context.Background(), backend.WaitOptions{Timeout: time.Minute}))
+	m.wantSettled()
+
+	m.stop()
+	m.write("edited", "unseen") // nobody promised to look
+	m = openMirror(t, m.dir, mounted, trusted)
+	must(t, m.engine.Wait(context.Background(), backend.WaitOptions{Timeout: time.Minute}))
+	s, err := m.engine.Status(context.Background())
+	must(t, err)
+	if s.LastStart.Scanned != 0 {
+		t.Errorf("%d names were scanned although the journal knew all", s.LastStart.Scanned)
 	}
 }

@@ -63,6 +63,7 @@ func (e *Engine) newResource(conf config.Resource) *resource {
 		random: random, now: time.Now, log: e.log, nodeName: e.o.Node.Name, generation: &e.generation, key: e.o.Node.Signer,
 		journaled: e.o.Mounted && !conf.External, looks: looks{},
 		clean:    e.o.Clean,
+		atOnce:   e.o.commitNames,
 		wantScan: !e.o.Trusted || !e.o.Mounted || conf.External || e.o.Journal.Recovery().Damaged,
 		calls:    make(chan func()), retry: make(chan struct{}, 1), ready: make(chan struct{}),
 		local: &pathSet{}, nodes: map[string]*link{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),
@@ -256,6 +257,12 @@ func (r *resource) useIndex(file string, told bool) (err error) {
 		}
 	}
 	return r.index.Update(func(tx *index.Tx) error {
+		r.wantScan = r.wantScan || tx.Unseen()
+		if r.wantScan {
+			if err := tx.SetUnseen(true); err != nil { // until it has ended: also if the engine dies before
+				return err
+			}
+		}
 		if r.headC == nil || !tx.Disk().IsZero() || tx.Apart() {
 			r.behind = r.headC != nil && (tx.Apart() || tx.Disk() != r.headC.Tree)
 			return nil

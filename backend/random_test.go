@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/silvermirror/smfs/backend"
 )
 
 var (
@@ -48,7 +50,7 @@ func randomHistory(t *testing.T, rnd *rand.Rand) {
 	for _, name := range []string{"a", "b", "c"} {
 		dir := filepath.Join(root, name)
 		must(t, os.Mkdir(dir, 0o755))
-		mirrors = append(mirrors, openMirror(t, dir))
+		mirrors = append(mirrors, openMirror(t, dir, backend.CommitAtMost([]int{1, 3, 0}[rnd.IntN(3)])))
 	}
 	h := newHistory(t, rnd)
 	for range 60 {

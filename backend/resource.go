@@ -64,7 +64,9 @@ type resource struct {
 	asides     bool // something that was moved aside is not as it was left
 	stuck      bool // retryLater
 	catchUp    bool // all that is marked is due: the engine has started, or a scan has ended
+	atOnce     int  // names that one commit takes at most
 	stayed     int  // names in new directories that the last commit could not take
+	finds      finds
 	looks      looks
 	synced     syncMark
 	todo       []replica.Action // not done yet

@@ -272,12 +272,9 @@ func (s *scanner) failed(path string, err error) {
 	}
 }
 
-// finishScan hands the result of a scan to the journal, but for deletes that are
-// held back.
+// finishScan takes up what a scan found, but for deletes that are held back.
 func (r *resource) finishScan(s *scanResult) error {
-	if err := r.journal.Found(r.name, s.found...); err != nil {
-		return err
-	}
+	r.finds = finds{paths: s.found}
 	r.scannedAll.Store(s.err == nil)
 	if r.isUnwatched() {
 		r.scanAgain = earlier(r.scanAgain, r.now().Add(scanPause))
@@ -294,7 +291,40 @@ func (r *resource) finishScan(s *scanResult) error {
 		r.scanAgain = earlier(r.scanAgain, r.now().Add(scanPause))
 		return nil
 	}
-	return r.journal.Found(r.name, s.missing...)
+	r.finds = finds{paths: append(s.found, s.missing...), all: true}
+	return nil
+}
+
+// finds is what the last scan found and the journal does not know yet, in the
+// order that it is to be committed in: what is missing comes last, when all that
+// it may have become is settled.
+type finds struct {
+	paths []string
+	all   bool // there is nothing else to find
+}
+
+// handOver marks as many of the finds as one commit takes. With the last of them
+// the journal knows all.
+func (r *resource) handOver() error {
+	if n := min(len(r.finds.paths), r.atOnce); n > 0 {
+		if err := r.journal.Found(r.name, r.finds.paths[:n]...); err != nil {
+			return err
+		}
+		r.finds.paths = r.finds.paths[n:]
+	}
+	if len(r.finds.paths) > 0 || !r.finds.all {
+		return nil
+	}
+	r.finds = finds{}
+	if r.wantScan || r.scanning {
+		return nil
+	}
+	return r.setUnseen(false)
+}
+
+// setUnseen notes over restarts whether a scan is wanted.
+func (r *resource) setUnseen(unseen bool) error {
+	return r.index.Update(func(tx *index.Tx) error { return tx.SetUnseen(unseen) })
 }
 
 // needScan has all of the resource looked at, soon, although nothing was said to
@@ -306,6 +336,11 @@ func (r *resource) needScan(why string, err error) {
 
 // startScan scans beside the worker.
 func (r *resource) startScan(ctx context.Context) {
+	if err := r.setUnseen(true); err != nil { // without the note it would be forgotten in a crash
+		r.report("", err)
+		r.retrySoon()
+		return
+	}
 	r.wantScan, r.scanning = false, true
 	r.background.Go(func() {
 		if !r.journaled {

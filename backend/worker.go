@@ -166,8 +166,14 @@ func (r *resource) lookAgain(ctx context.Context) {
 
 // commitDue commits the marks that are due, as many as one commit takes.
 func (r *resource) commitDue(ctx context.Context, w *schedule, now time.Time) (err error) {
+	w.next, w.more = time.Time{}, false
+	if r.catchUp {
+		if err := r.handOver(); err != nil {
+			return err
+		}
+	}
 	all := r.journal.Snapshot(r.name)
-	w.marks, w.next, w.more = len(all), time.Time{}, false
+	w.marks = len(all)
 	due := all
 	if !r.catchUp {
 		due, w.next, err = r.due(all, now)
@@ -186,7 +192,7 @@ func (r *resource) commitDue(ctx context.Context, w *schedule, now time.Time) (e
 // caughtUp says that the engine is ready: all has been tried that was to commit
 // when it started.
 func (r *resource) caughtUp(ctx context.Context) {
-	r.catchUp = false
+	r.catchUp = len(r.finds.paths) > 0
 	if err := r.applyIfBehind(ctx); err != nil && ctx.Err() == nil { // the scan may have found the root to be the right one
 		r.report("", err)
 		r.retrySoon()
@@ -294,6 +300,9 @@ func (r *resource) commitAll(ctx context.Context) error {
 
 // commitSome is commitAll for as much as one commit takes.
 func (r *resource) commitSome(ctx context.Context) (more bool, err error) {
+	if err := r.handOver(); err != nil {
+		return false, err
+	}
 	all := r.journal.Snapshot(r.name)
 	if len(all) == 0 {
 		return false, nil

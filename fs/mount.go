@@ -33,6 +33,7 @@ type Mount struct {
 	actors  actors
 	writers writers
 	queue   *queue
+	forget  *forgetter
 	views   *views
 
 	// names is held shared by whoever changes a name or an inode, and alone by
@@ -110,6 +111,7 @@ func (m *Mount) start(o Options) error {
 	m.mountID = mountIDOf(o.Dir)
 	m.probe(server, o, &st)
 	m.queue = newQueue(m.log)
+	m.forget = newForgetter(&m.table, maxKnown)
 	for _, t := range m.trees {
 		t.SetNotifier(notifier{m})
 	}
@@ -186,6 +188,7 @@ func (m *Mount) serve(s *fuse.Server) {
 	for _, t := range m.trees {
 		t.SetNotifier(nil)
 	}
+	m.forget.close()
 	m.queue.close()
 	for h := range m.writers.take() {
 		h.close()

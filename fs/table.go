@@ -15,8 +15,11 @@ import (
 // long as go-fuse, a child or a handle refers to it. So a look-up can never
 // meet a node whose bookkeeping a FORGET on another goroutine has just ended.
 type table struct {
-	mu    sync.Mutex // guards nodes
+	mu    sync.Mutex // guards the rest
 	nodes map[tableKey]weak.Pointer[node]
+	max   int    // nodes that there should be at most
+	next  int    // as many nodes are too many
+	full  func() // called then, under mu
 }
 
 type tableKey struct {
@@ -48,7 +51,37 @@ func (t *table) addLocked(k tableKey, n *node) *node {
 	}
 	t.nodes[k] = weak.Make(n)
 	runtime.AddCleanup(n, t.collected, k)
+	if t.full != nil && len(t.nodes) > t.next {
+		t.next = len(t.nodes) + t.max/forgetShare // the collector will take some time to drop what is forgotten
+		t.full()
+	}
 	return n
+}
+
+// limit has full called when there are too many nodes.
+func (t *table) limit(max int, full func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.max, t.next, t.full = max, max, full
+}
+
+// crowd is how many nodes should go, when there are too many.
+func (t *table) crowd() int { return t.max / forgetShare }
+
+// pick returns up to n nodes, picked at random.
+func (t *table) pick(n int) []*node {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	picked := make([]*node, 0, n)
+	for _, w := range t.nodes { // which begins anywhere
+		if len(picked) == n {
+			break
+		}
+		if node := w.Value(); node != nil {
+			picked = append(picked, node)
+		}
+	}
+	return picked
 }
 
 // collected runs some time after a node was collected; another may have taken
@@ -58,6 +91,7 @@ func (t *table) collected(k tableKey) {
 	defer t.mu.Unlock()
 	if w, ok := t.nodes[k]; ok && w.Value() == nil {
 		delete(t.nodes, k)
+		t.next = max(t.max, len(t.nodes)+t.max/forgetShare)
 	}
 }
 

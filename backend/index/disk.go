@@ -68,6 +68,24 @@ func (tx *Tx) Kept(path string) (key journal.FileKey) {
 	return key
 }
 
+// SetUnseen notes whether the disk may have changes that only a scan finds: one
+// is wanted, or its finds are not all in the journal yet.
+func (tx *Tx) SetUnseen(unseen bool) error {
+	if !unseen {
+		return tx.set(metaUnseen, nil)
+	}
+	return tx.set(metaUnseen, []byte{1})
+}
+
+// Unseen tells what SetUnseen noted last.
+func (tx *Tx) Unseen() (unseen bool) {
+	_ = tx.try(func() error {
+		unseen = tx.meta.get([]byte(metaUnseen)) != nil
+		return nil
+	})
+	return unseen
+}
+
 // SetHeld notes whether what a scan found missing was held back: whether it is
 // meant, is still to be said.
 func (tx *Tx) SetHeld(held bool) error {

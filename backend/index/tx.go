@@ -24,6 +24,7 @@ const (
 	metaDisk    = "disk"    // TreeID
 	metaApart   = "apart"   // present: the nodes have changed since Disk was set
 	metaHeld    = "held"    // present: SetHeld
+	metaUnseen  = "unseen"  // present: SetUnseen
 	metaKept    = "kept/"   // and a path: inode, SetKept
 	metaCounts  = "counts"  // counts, two uvarints
 )
