@@ -128,7 +128,7 @@ func (m *mirror) sync() {
 // git runs git on the mirror's store.
 func (m *mirror) git(args ...string) string {
 	m.t.Helper()
-	m.engine.Settled() // git fsck complains of a pack that goes while it runs, as beside its own gc
+	m.engine.Tidied() // git fsck complains of a pack that goes while it runs, as beside its own gc
 	cmd := exec.Command("git", append([]string{"--git-dir=" + m.dir + "/.silvermirror/store/mirror.git"}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -3,6 +3,7 @@ package backend
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/replica"
@@ -59,10 +60,12 @@ func (e *Engine) LoseTags() {
 // CommitAtMost has a commit take n names.
 func CommitAtMost(n int) func(*Options) { return func(o *Options) { o.commitNames = n } }
 
-// Settled waits until nothing runs beside the workers.
-func (e *Engine) Settled() {
+// Tidied waits until no packs are being merged.
+func (e *Engine) Tidied() {
 	for _, r := range e.resources {
-		r.background.Wait()
+		for r.tidying.Load() {
+			time.Sleep(time.Millisecond)
+		}
 	}
 }
 
