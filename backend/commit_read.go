@@ -37,6 +37,7 @@ func (c *committer) read(s *seen, kind object.Kind, from origin) (index.Node, er
 		n.Entry = from.node.Entry
 	}
 	n.Kind = kind
+	var before tree.Info
 	if kind != object.Symlink {
 		n.Mode = s.info.Perm()
 		xattrs, info, err := c.r.xattrs(s.path)
@@ -46,7 +47,7 @@ func (c *committer) read(s *seen, kind object.Kind, from origin) (index.Node, er
 		if info.Key != s.info.Key {
 			return n, errChanging
 		}
-		n.Xattrs = xattrs
+		n.Xattrs, before = xattrs, info
 	}
 	switch kind {
 	case object.Dir:
@@ -59,7 +60,9 @@ func (c *committer) read(s *seen, kind object.Kind, from origin) (index.Node, er
 		n.Entry.Mtime = s.info.Mtime
 		return n, c.watchOpen(s)
 	}
-	return n, c.readFile(s, from.node, &n)
+	err := c.readFile(s, from.node, &n)
+	n.Ctime = before.Ctime // an attribute that was set meanwhile shows at the next look
+	return n, err
 }
 
 // vouched tells that the bytes are those of the node without reading them.
@@ -128,9 +131,9 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 			return errChanging
 		}
 	}
-	n.Size, n.Ctime, n.Entry.Mtime, n.Mode = after.Size, after.Ctime, after.Mtime, after.Perm()
+	n.Size, n.Entry.Mtime, n.Mode = after.Size, after.Mtime, after.Perm()
 	// A mapping that has stored to a page may do so again with no trace in the stat.
-	n.Uncertain = !quiet || c.r.now().Sub(time.Unix(0, after.Mtime)) < racy
+	n.Uncertain = !quiet || c.r.now().Sub(time.Unix(0, max(after.Mtime, after.Ctime))) < racy
 	if quiet {
 		c.closed(s)
 	} else {

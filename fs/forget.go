@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"slices"
 	"sync"
 )
 
@@ -12,9 +13,6 @@ const maxKnown = 160_000
 // forgetShare is the part of them that it forgets at a time.
 const forgetShare = 4
 
-// forgetBatch is how many are picked while nobody can look a name up.
-const forgetBatch = 512
-
 // forgetter makes the kernel forget names of files, picked at random: walks that
 // go around through more than it may know still find some. It runs beside the
 // handlers, for which the kernel may wait before it forgets a name.
@@ -22,21 +20,22 @@ const forgetBatch = 512
 // Directories stay, since one of them may be somebody's working directory, and so
 // do files that are open: their paths would read as deleted.
 type forgetter struct {
-	table  *table
-	wake   chan struct{}
-	ended  chan struct{}
-	closed sync.WaitGroup
+	table   *table
+	max     int
+	wake    chan struct{}
+	ended   chan struct{}
+	running sync.WaitGroup
 }
 
 func newForgetter(t *table, max int) *forgetter {
-	f := &forgetter{table: t, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	f := &forgetter{table: t, max: max, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	t.limit(max, func() {
 		select {
 		case f.wake <- struct{}{}:
 		default:
 		}
 	})
-	f.closed.Go(f.run)
+	f.running.Go(f.run)
 	return f
 }
 
@@ -46,39 +45,40 @@ func (f *forgetter) run() {
 		case <-f.ended:
 			return
 		case <-f.wake:
-		}
-		for n := f.table.crowd(); n > 0; n -= forgetBatch {
-			for _, victim := range f.table.pick(min(n, forgetBatch)) {
-				if victim.idle() {
-					victim.forget()
-				}
-			}
-			select {
-			case <-f.ended:
-				return
-			default:
-			}
+			f.trim()
 		}
 	}
 }
 
 func (f *forgetter) close() {
 	close(f.ended)
-	f.closed.Wait()
+	f.running.Wait()
 }
 
-// forget has the kernel drop the name that it saw last. What it does not know, or
-// has in use, is left to it.
-func (n *node) forget() {
-	if l, ok := n.link(); ok {
-		_ = l.dir.NotifyEntry(l.name)
+// trim has the kernel forget what it knows beyond the limit, and some more.
+func (f *forgetter) trim() {
+	known := f.table.all()
+	known = slices.DeleteFunc(known, func(n *node) bool { return n.Forgotten() }) // those are still to be collected
+	excess := len(known) - (f.max - f.max/forgetShare)
+	for _, n := range known {
+		select {
+		case <-f.ended:
+			return
+		default:
+		}
+		if excess <= 0 {
+			return
+		}
+		if l, ok := n.link(); ok && n.idle() {
+			_ = l.dir.NotifyEntry(l.name) // what it does not know by this name is left to it
+			excess--
+		}
 	}
 }
 
-// idle tells whether the kernel knows the inode of a file that nobody is known to
-// use.
+// idle tells whether the inode is that of a file which nobody is known to use.
 func (n *node) idle() bool {
-	if n.isDir() || n.Forgotten() {
+	if n.isDir() {
 		return false
 	}
 	n.mu.Lock()

@@ -111,7 +111,7 @@ func (m *Mount) start(o Options) error {
 	m.mountID = mountIDOf(o.Dir)
 	m.probe(server, o, &st)
 	m.queue = newQueue(m.log)
-	m.forget = newForgetter(&m.table, maxKnown)
+	m.forget = newForgetter(&m.table, cmp.Or(o.maxKnown, maxKnown))
 	for _, t := range m.trees {
 		t.SetNotifier(notifier{m})
 	}

@@ -43,6 +43,8 @@ type Options struct {
 	Debug bool
 	// Log takes what has no caller to return to. nil: discarded.
 	Log *slog.Logger
+
+	maxKnown int // inodes that the kernel may know; 0: maxKnown
 }
 
 // ResourceRoot is one resource as the mount sees it.

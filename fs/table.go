@@ -65,23 +65,17 @@ func (t *table) limit(max int, full func()) {
 	t.max, t.next, t.full = max, max, full
 }
 
-// crowd is how many nodes should go, when there are too many.
-func (t *table) crowd() int { return t.max / forgetShare }
-
-// pick returns up to n nodes, picked at random.
-func (t *table) pick(n int) []*node {
+// all returns the nodes, in no order.
+func (t *table) all() []*node {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	picked := make([]*node, 0, n)
-	for _, w := range t.nodes { // which begins anywhere
-		if len(picked) == n {
-			break
-		}
-		if node := w.Value(); node != nil {
-			picked = append(picked, node)
+	list := make([]*node, 0, len(t.nodes))
+	for _, w := range t.nodes {
+		if n := w.Value(); n != nil {
+			list = append(list, n)
 		}
 	}
-	return picked
+	return list
 }
 
 // collected runs some time after a node was collected; another may have taken
