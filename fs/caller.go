@@ -81,6 +81,12 @@ func setfsid(gid, uid uint32) (oldGID, oldUID uint32) {
 	return uint32(g), uint32(u)
 }
 
+// isRoot tells whether the caller is root, or the kernel itself.
+func isRoot(ctx context.Context) bool {
+	c, ok := fuse.FromContext(ctx)
+	return !ok || c.Uid == 0
+}
+
 // inGroup tells whether the caller is in a group, by its ids or the list of its
 // other groups.
 func inGroup(ctx context.Context, gid uint32) bool {

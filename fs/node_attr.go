@@ -215,10 +215,10 @@ func timeOf(valid, set, now uint32, sec uint64, nsec uint32) unix.Timespec {
 
 // clearPrivilegesFor is clearPrivileges for a caller who writes, unless it is root.
 func (n *node) clearPrivilegesFor(ctx context.Context, t target) error {
-	if c, ok := fuse.FromContext(ctx); ok && c.Uid != 0 {
-		return n.clearPrivileges(ctx, t)
+	if isRoot(ctx) {
+		return nil
 	}
-	return nil
+	return n.clearPrivileges(ctx, t)
 }
 
 // clearPrivileges takes setuid, setgid and file capabilities away, as the kernel
@@ -235,7 +235,8 @@ func (n *node) clearPrivileges(ctx context.Context, t target) error {
 	return err
 }
 
-// strip leaves setgid to who is in the group, of what the group may not execute.
+// strip leaves setgid to root and to who is in the group, of what the group may
+// not execute.
 func strip(ctx context.Context, t target) error {
 	var st unix.Statx_t
 	if err := statFD(t.fd, &st); err != nil {
@@ -243,7 +244,7 @@ func strip(ctx context.Context, t target) error {
 	}
 	mode := uint32(st.Mode) & 0o7777
 	drop := mode & unix.S_ISUID
-	if mode&unix.S_ISGID != 0 && (mode&unix.S_IXGRP != 0 || !inGroup(ctx, st.Gid)) {
+	if mode&unix.S_ISGID != 0 && (mode&unix.S_IXGRP != 0 || !isRoot(ctx) && !inGroup(ctx, st.Gid)) {
 		drop |= unix.S_ISGID
 	}
 	if drop != 0 {

@@ -246,6 +246,25 @@ func TestRootWritesClearSetuid(t *testing.T) {
 	})
 }
 
+// TestRootChownKeepsSetgid: root's chown leaves setgid to a file that its group
+// may not execute, as it does elsewhere.
+func TestRootChownKeepsSetgid(t *testing.T) {
+	shared(t, func(w *world) {
+		for mode, want := range map[uint32]uint32{0o6644: 0o2644, 0o6744: 0o2744, 0o6654: 0o654, 0o6754: 0o754} {
+			w.write("f", "text")
+			must(w.t, os.Chown(w.path("f"), alice, alice))
+			must(w.t, unix.Chmod(w.path("f"), mode))
+			must(w.t, os.Chown(w.path("f"), 0, -1))
+			for _, path := range []string{w.path("f"), w.below("f")} {
+				if st := stat(w.t, path); st.Mode&0o7777 != want {
+					w.t.Errorf("%o became %o, not %o", mode, st.Mode&0o7777, want)
+				}
+			}
+			must(w.t, os.Remove(w.path("f")))
+		}
+	})
+}
+
 func TestRootTrustedXattrs(t *testing.T) {
 	shared(t, func(w *world) {
 		w.write("f", "")
