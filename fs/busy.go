@@ -83,12 +83,12 @@ func newBusyError(dir string, id uint64) *BusyError {
 	e := &BusyError{Dir: dir}
 	mounts, _ := readMounts() // without them the message says less
 	for _, m := range mounts {
-		if m.id == id {
+		switch id {
+		case m.id:
 			dir = m.point // without symlinks, as processes' links show it
+		case m.parent: // not one that was there before, and is covered
+			e.Mounts = append(e.Mounts, m.point)
 		}
-	}
-	for _, p := range below(mounts, dir) {
-		e.Mounts = append(e.Mounts, dir+"/"+p)
 	}
 	procs, _ := os.ReadDir("/proc")
 	for _, p := range procs {

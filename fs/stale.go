@@ -83,6 +83,7 @@ func isOurs(id uint64) (bool, error) {
 // mountInfo is a line of /proc/self/mountinfo.
 type mountInfo struct {
 	id     uint64
+	parent uint64 // the mount that holds the point
 	point  string
 	fsType string
 }
@@ -114,7 +115,8 @@ func parseMount(line string) (mountInfo, bool) {
 		return mountInfo{}, false
 	}
 	id, err := strconv.ParseUint(fields[0], 10, 64)
-	return mountInfo{id: id, point: unescape(fields[4]), fsType: rest[0]}, err == nil
+	parent, perr := strconv.ParseUint(fields[1], 10, 64)
+	return mountInfo{id: id, parent: parent, point: unescape(fields[4]), fsType: rest[0]}, err == nil && perr == nil
 }
 
 // unescape undoes the kernel's \040 for a space and the like.

@@ -176,6 +176,9 @@ func TestRootForeignMount(t *testing.T) {
 			}
 			wantErrno(t, "rename onto it", os.Rename(w.path("usb/g"), w.path("g")), unix.EXDEV)
 			w.checkDirents("usb")
+			if busy := newBusyError(w.dir, w.m.mountID); len(busy.Mounts) != 0 {
+				t.Errorf("what is mounted beneath keeps the mirror's mount: %v", busy)
+			}
 		})
 	}
 }
