@@ -136,7 +136,7 @@ func (b *Batch) stream(r io.Reader, size int64) (id [20]byte, crc uint32, err er
 	}
 	h := newSafeHash(object.TypeBlob, size)
 	z := b.store.codec.deflater(out)
-	n, err := io.CopyBuffer(io.MultiWriter(h, z), io.LimitReader(r, size), make([]byte, 256<<10))
+	n, err := io.CopyBuffer(besideWriter{z, h}, io.LimitReader(r, size), make([]byte, 256<<10))
 	if e := b.store.codec.release(z); err == nil {
 		err = e
 	}
@@ -148,6 +148,24 @@ func (b *Batch) stream(r io.Reader, size int64) (id [20]byte, crc uint32, err er
 	}
 	id, err = h.id()
 	return id, sum.Sum32(), err
+}
+
+// besideWriter writes to w and, at the same time, to a hash: for large blobs
+// hashing costs more than all else.
+type besideWriter struct {
+	w io.Writer
+	h safeHash
+}
+
+func (w besideWriter) Write(p []byte) (int, error) {
+	hashed := make(chan struct{})
+	go func() {
+		w.h.Write(p)
+		close(hashed)
+	}()
+	n, err := w.w.Write(p)
+	<-hashed
+	return n, err
 }
 
 // atEnd reports whether r has no further byte.
