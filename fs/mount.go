@@ -43,7 +43,7 @@ type Mount struct {
 
 	dir         string
 	mountID     uint64
-	base        int
+	base        int // the directory beneath, maybe in a mount of our own: openBacking
 	passthrough bool
 	done        chan struct{} // closed when nothing is served any more
 }
@@ -79,8 +79,8 @@ func New(o Options) (*Mount, error) {
 	if m.id, err = newIdentity(); err != nil {
 		return nil, err
 	}
-	if m.base, err = unix.FcntlInt(uintptr(o.Base), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-		return nil, fmt.Errorf("duplicate the base's fd: %w", err)
+	if m.base, err = openBacking(o); err != nil {
+		return nil, err
 	}
 	if err := m.start(o); err != nil {
 		unix.Close(m.base)
@@ -98,7 +98,7 @@ func (m *Mount) start(o Options) error {
 	m.newRoot(o, &st)
 	opts := m.fuseOptions(o, &st)
 	raw := rawFS{fs.NewNodeFS(m.root, opts)}
-	dev, err := m.id.attach(m.base, o)
+	dev, err := m.id.attach(o.Base, o)
 	if err != nil {
 		return err
 	}
