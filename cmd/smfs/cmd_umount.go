@@ -11,6 +11,7 @@ import (
 	"github.com/silvermirror/smfs/backend/control"
 	"github.com/silvermirror/smfs/fs"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 func (a *app) umountCommand() *cobra.Command {
@@ -87,10 +88,32 @@ func hasEnded(ctx context.Context, m *mirror, pid int, end control.Ended, err er
 	if err := awaitEnd(ctx, m, pid); err != nil {
 		return err
 	}
+	awaitExit(pid)
 	if end.Uncommitted != nil {
 		return fmt.Errorf("the engine of %s has ended, but not all is committed: %w", m.base, end.Uncommitted)
 	}
 	return nil
+}
+
+// exitTime bounds the wait for the end of a process that has nothing left to do.
+const exitTime = 2 * time.Second
+
+// awaitExit waits for the end of a process that has given the mirror back. Until
+// then its directory is open, and the disk beneath could not be unmounted.
+func awaitExit(pid int) {
+	if pid == os.Getpid() {
+		return
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return // it is gone
+	}
+	defer unix.Close(fd)
+	limit := time.Now().Add(exitTime)
+	for err = unix.EINTR; err == unix.EINTR; {
+		left := max(time.Until(limit), 0)
+		_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left.Milliseconds()))
+	}
 }
 
 // lazyTime is how long an umount --lazy waits for the daemon to end, once the

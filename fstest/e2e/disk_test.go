@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -183,5 +184,24 @@ func TestDiskNotMounted(t *testing.T) {
 	has("far/stray", "written in the wrong place")(t, a, "")
 	if p := a.Status().Resources[0].Problem; p != "" {
 		t.Errorf("still: %s", p)
+	}
+}
+
+// TestUmountFreesDisk unmounts the disk as soon as the mirror on it is unmounted.
+func TestUmountFreesDisk(t *testing.T) {
+	forRoot(t)
+	t.Parallel()
+	d := newDisk(t, 64<<20)
+	dir := filepath.Join(d.dir, "A")
+	check(t, os.Mkdir(dir, 0o755))
+	m := fstest.MirrorAt(t, fstest.Program{Path: fstest.Build(t)}, dir)
+	for range 5 {
+		m.Mount()
+		check(t, put(m, "file", "text"))
+		m.Umount()
+		if err := unix.Unmount(d.dir, 0); err != nil {
+			t.Fatalf("unmount the disk: %v", err)
+		}
+		d.mount()
 	}
 }
