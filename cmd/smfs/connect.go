@@ -102,10 +102,9 @@ func findSocket(m *mirror) (string, error) {
 }
 
 // awaitEnd returns when the engine that was process pid has the mirror no more.
-// Another one may, as when somebody asks for the status meanwhile.
+// Another one may, as when somebody asks for the status meanwhile. An end takes the
+// time that it takes, as where much is to be written to a slow disk.
 func awaitEnd(ctx context.Context, m *mirror, pid int) error {
-	ctx, cancel := context.WithTimeout(ctx, connectTime)
-	defer cancel()
 	tick := time.NewTicker(connectPoll)
 	defer tick.Stop()
 	for {

@@ -139,7 +139,10 @@ func (a *app) handOver(ctx context.Context, m *mirror) error {
 		if err != nil && !control.Unavailable(err) {
 			return err
 		}
-		if err := awaitEnd(ctx, m, pid); err != nil {
+		limited, cancel := context.WithTimeout(ctx, connectTime)
+		err = awaitEnd(limited, m, pid)
+		cancel()
+		if err != nil {
 			return backend.WithHint(err, "close what is still open in the mount that was there; the log, "+m.state()+"/"+logName+", may say more")
 		}
 	}
