@@ -224,7 +224,7 @@ func powerCut(m *fstest.Mirror, d *cutDisk, random *rand.Rand) error {
 		l.run()
 	}()
 	time.Sleep(time.Duration(500+random.IntN(4000)) * time.Millisecond)
-	head := m.Git("rev-parse", "main")
+	head := m.Head() // git may see one that is not durable yet
 	l.mu.Lock()
 	promised := maps.Clone(l.known)
 	l.mu.Unlock()
