@@ -131,7 +131,7 @@ func (c *committer) collect(ctx context.Context, list []seen, inodes []journal.M
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := c.present(s); err != nil {
+			if err := c.present(ctx, s); err != nil {
 				return fmt.Errorf("%s: %w", s.path, err)
 			}
 		}
@@ -194,7 +194,7 @@ func (c *committer) withInodes(list []seen, inodes []journal.Mark) []seen {
 }
 
 // present settles one name that is there.
-func (c *committer) present(s *seen) error {
+func (c *committer) present(ctx context.Context, s *seen) error {
 	kind, mirrored := kindOf(s.info)
 	if !mirrored {
 		c.r.local.add(s.path)
@@ -226,7 +226,7 @@ func (c *committer) present(s *seen) error {
 	if had && cur.ID != from.id && c.r.holdsBack(s.path) {
 		return c.postpone(s, errHeldBack)
 	}
-	node, err := c.read(s, kind, from)
+	node, err := c.read(ctx, s, kind, from)
 	if err != nil {
 		return c.postpone(s, err)
 	}

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -31,7 +32,7 @@ var errChanging = errors.New("changed while being read")
 // read returns the node of what is at a name, reading content only where its
 // stat does not vouch for the bytes that the index knows. What it reads is of
 // the inode that was seen, or errChanging: the file's other names get it too.
-func (c *committer) read(s *seen, kind object.Kind, from origin) (index.Node, error) {
+func (c *committer) read(ctx context.Context, s *seen, kind object.Kind, from origin) (index.Node, error) {
 	n := index.Node{Key: s.info.Key, Size: s.info.Size, Ctime: s.info.Ctime}
 	if from.node != nil {
 		n.Entry = from.node.Entry
@@ -60,7 +61,7 @@ func (c *committer) read(s *seen, kind object.Kind, from origin) (index.Node, er
 		n.Entry.Mtime = s.info.Mtime
 		return n, c.watchOpen(s)
 	}
-	err := c.readFile(s, from.node, &n)
+	err := c.readFile(ctx, s, from.node, &n)
 	n.Ctime = before.Ctime // an attribute that was set meanwhile shows at the next look
 	return n, err
 }
@@ -91,7 +92,7 @@ func (c *committer) readLink(s *seen, n *index.Node) error {
 }
 
 // readFile stores the content of a file that no writer has open.
-func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
+func (c *committer) readFile(ctx context.Context, s *seen, known *index.Node, n *index.Node) error {
 	f, err := c.r.tree.OpenFile(s.path)
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 	if !quiet && !c.steady(s, f.Info) {
 		return errOpen
 	}
-	n.Blob, err = c.batch.PutBlob(io.LimitReader(f, f.Info.Size), f.Info.Size)
+	n.Blob, err = c.batch.PutBlob(io.LimitReader(untilReader{ctx, f}, f.Info.Size), f.Info.Size)
 	if errors.Is(err, store.ErrSizeChanged) {
 		return errChanging
 	}
@@ -140,6 +141,19 @@ func (c *committer) readFile(s *seen, known *index.Node, n *index.Node) error {
 		c.open(s, after)
 	}
 	return nil
+}
+
+// untilReader fails once ctx has ended: reading a large file takes minutes.
+type untilReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u untilReader) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.r.Read(p)
 }
 
 // lostFraction tells a time that went through an archive which keeps whole seconds,

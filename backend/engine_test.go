@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -237,4 +238,34 @@ func TestRestoreAtNoVersion(t *testing.T) {
 	}
 	_, err := m.engine.Restore(context.Background(), backend.RestoreOptions{Path: "f", At: "0s"}, nil)
 	must(t, err)
+}
+
+// TestCloseInLargeFile ends an engine while it reads a large file, which is left to
+// the next one.
+func TestCloseInLargeFile(t *testing.T) {
+	dir := t.TempDir()
+	large := filepath.Join(dir, "large")
+	must(t, os.WriteFile(large, nil, 0o644))
+	must(t, os.Truncate(large, 1<<34))
+	var j *journal.Journal
+	var base int
+	e, _, err := openEngine(dir, slog.New(slog.DiscardHandler), func(o *backend.Options) { j, base = o.Journal, o.Base })
+	must(t, err)
+	e.Start()
+	time.Sleep(300 * time.Millisecond) // it reads
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	err = e.Close(ctx)
+	if d := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || d > 10*time.Second {
+		t.Errorf("after %s: %v", d, err)
+	}
+	must(t, errors.Join(j.Close(), unix.Close(base)))
+
+	must(t, os.Truncate(large, 5))
+	m := openMirror(t, dir)
+	m.sync()
+	if got := m.git("cat-file", "-s", "main:large"); got != "5" {
+		t.Errorf("it has %s bytes", got)
+	}
 }
