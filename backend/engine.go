@@ -221,7 +221,10 @@ func (e *Engine) commitEverything(ctx context.Context) error {
 	var running sync.WaitGroup
 	errs := make([]error, len(e.resources))
 	for i, r := range e.resources {
-		running.Go(func() { errs[i] = r.do(ctx, func() error { return r.commitAll(ctx) }) })
+		running.Go(func() {
+			err := r.do(ctx, func() error { return r.commitAll(ctx) })
+			errs[i] = waitError(ctx, err, r.name+" is not committed yet", "it stays journaled, for the next engine to commit")
+		})
 	}
 	running.Wait()
 	return errors.Join(errs...)
