@@ -110,7 +110,7 @@ func (m *Mount) start(o Options) error {
 	}
 	m.mountID = mountIDOf(o.Dir)
 	m.probe(server, o, &st)
-	m.queue = newQueue(m.log)
+	m.queue = newQueue(m.log, func(note, change) {})
 	m.forget = newForgetter(&m.table, cmp.Or(o.maxKnown, maxKnown))
 	for _, t := range m.trees {
 		t.SetNotifier(notifier{m})

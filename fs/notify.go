@@ -1,24 +1,27 @@
 package fs
 
 import (
+	"cmp"
 	"log/slog"
 	"sync"
 	"syscall"
 
 	"github.com/silvermirror/smfs/fs/tree"
 	"github.com/silvermirror/smfs/journal"
+	"golang.org/x/sys/unix"
 )
 
 // queue tells the kernel what it must forget. The kernel may wait for a handler
 // before it answers, so nobody but run's goroutine notifies of names, and it holds
 // no lock meanwhile.
 type queue struct {
-	log *slog.Logger
+	log  *slog.Logger
+	tell func(note, change) // hears of what the kernel has forgotten
 
 	mu      sync.Mutex // guards the rest
 	wake    *sync.Cond
 	notes   []note
-	queued  map[note]bool // those of notes, to leave out repetitions
+	changes map[note]change // those of notes, to leave out repetitions
 	busy    bool
 	closed  bool
 	stopped chan struct{}
@@ -31,44 +34,63 @@ type note struct {
 	name string
 }
 
-func newQueue(log *slog.Logger) *queue {
-	q := &queue{log: log, queued: make(map[note]bool), stopped: make(chan struct{})}
+// change is what has happened to a name, or to a sequence of changes taken as
+// one. Types are S_IFMT bits; 0 is nothing.
+type change struct {
+	before, after uint32
+	gone          *node // what the name held before, if anybody asked for it
+}
+
+// then is a change with a later one of the same name.
+func (c change) then(later change) change {
+	c.after = later.after
+	c.gone = cmp.Or(c.gone, later.gone)
+	return c
+}
+
+func newQueue(log *slog.Logger, tell func(note, change)) *queue {
+	q := &queue{log: log, tell: tell, changes: make(map[note]change), stopped: make(chan struct{})}
 	q.wake = sync.NewCond(&q.mu)
 	go q.run()
 	return q
 }
 
-func (q *queue) add(n note) {
+func (q *queue) add(n note, c change) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.queued[n] {
+	if q.closed {
 		return
 	}
-	q.queued[n] = true
+	if earlier, ok := q.changes[n]; ok {
+		q.changes[n] = earlier.then(c)
+		return
+	}
+	q.changes[n] = c
 	q.notes = append(q.notes, n)
 	q.wake.Broadcast()
 }
 
-func (q *queue) attr(n *node)               { q.add(note{n, ""}) }
-func (q *queue) entry(d *node, name string) { q.add(note{d, name}) }
+func (q *queue) attr(n *node)                         { q.add(note{n, ""}, change{}) }
+func (q *queue) entry(d *node, name string, c change) { q.add(note{d, name}, c) }
 
 // run sends what is queued until close.
 func (q *queue) run() {
 	defer close(q.stopped)
 	for {
-		notes := q.take()
+		notes, changes := q.take()
 		if notes == nil {
 			return
 		}
 		listed := make(map[*node]bool)
 		for _, n := range notes {
-			q.send(n, listed)
+			q.send(n, changes[n], listed)
+			q.tell(n, changes[n])
 		}
 	}
 }
 
 // take waits for notes; nil: closed.
-func (q *queue) take() []note {
+func (q *queue) take() ([]note, map[note]change) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.busy = false
@@ -77,18 +99,17 @@ func (q *queue) take() []note {
 		q.wake.Wait()
 	}
 	if q.closed {
-		return nil
+		return nil, nil
 	}
-	notes := q.notes
-	q.notes = nil
-	clear(q.queued)
+	notes, changes := q.notes, q.changes
+	q.notes, q.changes = nil, make(map[note]change)
 	q.busy = true
-	return notes
+	return notes, changes
 }
 
 // send drops what the kernel keeps. A new name is in no dentry, so the listing
 // is dropped by itself, once for all names of a batch.
-func (q *queue) send(n note, listed map[*node]bool) {
+func (q *queue) send(n note, c change, listed map[*node]bool) {
 	if n.name == "" {
 		q.sendAttr(n.n)
 		return
@@ -96,6 +117,10 @@ func (q *queue) send(n note, listed map[*node]bool) {
 	if !listed[n.n] {
 		listed[n.n] = true
 		q.check(n, n.n.NotifyContent(0, 0))
+	}
+	if c.gone != nil && !c.gone.named() {
+		// It takes the last link away: who watches the inode hears of its end.
+		q.check(n, n.n.NotifyDelete(n.name, &c.gone.Inode))
 	}
 	q.check(n, n.n.NotifyEntry(n.name))
 }
@@ -107,7 +132,7 @@ func (q *queue) sendAttr(n *node) { q.check(note{n, ""}, n.NotifyContent(-1, 0))
 // check logs what is not normal: the kernel does not know most of what changes.
 func (q *queue) check(n note, errno syscall.Errno) {
 	switch errno {
-	case 0, syscall.ENOENT, syscall.ENOTDIR, syscall.ENODEV, syscall.EBADF, syscall.ENOTEMPTY:
+	case 0, syscall.ENOENT, syscall.ENOTDIR, syscall.ENODEV, syscall.EBADF, syscall.ENOTEMPTY, syscall.EBUSY:
 		return
 	}
 	q.log.Warn("kernel keeps a stale name or attribute", slog.String("name", n.name), slog.Any("error", errno))
@@ -139,10 +164,16 @@ type notifier struct {
 var _ tree.Notifier = notifier{}
 
 // Changed queues a name.
-func (t notifier) Changed(dir journal.FileKey, name string) {
-	if d := t.m.known(dir); d != nil {
-		t.m.queue.entry(d, name)
+func (t notifier) Changed(dir journal.FileKey, name string, before, after tree.Info) {
+	d := t.m.known(dir)
+	if d == nil {
+		return
 	}
+	c := change{before: before.Mode & unix.S_IFMT, after: after.Mode & unix.S_IFMT}
+	if c.before != 0 {
+		c.gone = t.m.known(before.Key)
+	}
+	t.m.queue.entry(d, name, c)
 }
 
 // Attr queues the attributes of an inode.
@@ -155,8 +186,8 @@ func (t notifier) Attr(key journal.FileKey) {
 // Moved keeps the node's name right, and queues both names. A directory takes
 // the paths of all below with it: who changes something there has announced it by
 // the old path before, and by the new one after.
-func (t notifier) Moved(fromDir journal.FileKey, from string, toDir journal.FileKey, to string, key journal.FileKey) {
-	a, b, n := t.m.known(fromDir), t.m.known(toDir), t.m.known(key)
+func (t notifier) Moved(fromDir journal.FileKey, from string, toDir journal.FileKey, to string, moved tree.Info) {
+	a, b, n := t.m.known(fromDir), t.m.known(toDir), t.m.known(moved.Key)
 	if n != nil {
 		if n.isDir() {
 			t.m.names.Lock()
@@ -166,8 +197,12 @@ func (t notifier) Moved(fromDir journal.FileKey, from string, toDir journal.File
 			t.relink(n, a, from, b, to)
 		}
 	}
-	t.Changed(fromDir, from)
-	t.Changed(toDir, to)
+	if a != nil {
+		t.m.queue.entry(a, from, change{before: moved.Mode & unix.S_IFMT})
+	}
+	if b != nil {
+		t.m.queue.entry(b, to, change{after: moved.Mode & unix.S_IFMT})
+	}
 }
 
 func (t notifier) relink(n, a *node, from string, b *node, to string) {

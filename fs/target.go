@@ -123,3 +123,14 @@ func (n *node) nameless() (reached, error) {
 	}
 	return reached{}, unix.ESTALE
 }
+
+// named tells whether the inode has a name left, as far as can be told.
+func (n *node) named() bool {
+	ref, err := n.reach()
+	if err != nil {
+		return !gone(err)
+	}
+	defer ref.release()
+	var st unix.Statx_t
+	return statFD(ref.fd, &st) != nil || st.Nlink > 0
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/silvermirror/smfs/fs/tree"
 	"github.com/silvermirror/smfs/journal"
 	"golang.org/x/sys/unix"
 )
@@ -133,7 +134,7 @@ func TestExternalResource(t *testing.T) {
 		}
 		wantErrno(w.t, "remove it", unix.Rmdir(w.path("photos")), unix.EBUSY)
 		must(w.t, os.WriteFile(filepath.Join(photos, "beside"), []byte("beside"), 0o644))
-		w.m.Notifier().Changed(w.keyOf("photos"), "beside")
+		w.m.Notifier().Changed(w.keyOf("photos"), "beside", tree.Info{}, tree.Info{})
 		w.m.Drain()
 		if got := w.read("photos/beside"); got != "beside" {
 			w.t.Errorf("reads %q", got)

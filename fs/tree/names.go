@@ -22,7 +22,7 @@ func (t *Tree) Remove(at Slot, want Expect) error {
 		return t.fail(op, at.Path, err)
 	}
 	t.notify(func(n Notifier) {
-		n.Changed(dir.Key(), name)
+		n.Changed(dir.Key(), name, want.info, Info{})
 		n.Attr(want.info.Key) // it may have other names: how many, shows there
 	})
 	return nil
@@ -75,7 +75,7 @@ func (t *Tree) Mkdir(at Slot, mode uint32) (Info, error) {
 	if err != nil {
 		return Info{}, t.fail(op, at.Path, err)
 	}
-	t.notify(func(n Notifier) { n.Changed(dir.Key(), name) })
+	t.notify(func(n Notifier) { n.Changed(dir.Key(), name, Info{}, info) })
 	return info, nil
 }
 
@@ -134,7 +134,7 @@ func (t *Tree) Rmdir(at Slot, want Expect) error {
 	if err != nil {
 		return t.fail(op, at.Path, err)
 	}
-	t.notify(func(n Notifier) { n.Changed(dir.Key(), name) })
+	t.notify(func(n Notifier) { n.Changed(dir.Key(), name, want.info, Info{}) })
 	return nil
 }
 
@@ -158,7 +158,7 @@ func (t *Tree) Rename(from, to Slot, want Expect) (Info, error) {
 	if err != nil {
 		return Info{}, t.fail(op, from.Path, err)
 	}
-	t.notify(func(n Notifier) { n.Moved(src.Key(), fromName, dst.Key(), toName, info.Key) })
+	t.notify(func(n Notifier) { n.Moved(src.Key(), fromName, dst.Key(), toName, info) })
 	return info, nil
 }
 
@@ -205,7 +205,7 @@ func (t *Tree) Link(from, to Slot, want Expect) (Info, error) {
 		return Info{}, t.fail(op, from.Path, err)
 	}
 	t.notify(func(n Notifier) {
-		n.Changed(dst.Key(), toName)
+		n.Changed(dst.Key(), toName, Info{}, info)
 		n.Attr(info.Key)
 	})
 	return info, nil

@@ -180,7 +180,7 @@ func (p *placement) placed() (Info, error) {
 	before := p.tmp.info
 	err := p.tmp.end()
 	p.t.notify(func(n Notifier) {
-		n.Changed(p.dir.Key(), p.name)
+		n.Changed(p.dir.Key(), p.name, p.want.info, before)
 		if !p.want.absent {
 			n.Attr(p.want.info.Key) // it may have other names
 		}

@@ -298,10 +298,24 @@ func TestSetAttr(t *testing.T) {
 // told is a Notifier that writes down what it hears.
 type told []string
 
-func (n *told) Changed(_ journal.FileKey, name string) { *n = append(*n, "changed "+name) }
-func (n *told) Attr(journal.FileKey)                   { *n = append(*n, "attr") }
-func (n *told) Moved(_ journal.FileKey, from string, _ journal.FileKey, to string, _ journal.FileKey) {
-	*n = append(*n, "moved "+from+" "+to)
+func (n *told) Changed(_ journal.FileKey, name string, before, after Info) {
+	*n = append(*n, fmt.Sprintf("changed %s from %s to %s", name, kind(before), kind(after)))
+}
+func (n *told) Attr(journal.FileKey) { *n = append(*n, "attr") }
+func (n *told) Moved(_ journal.FileKey, from string, _ journal.FileKey, to string, moved Info) {
+	*n = append(*n, fmt.Sprintf("moved %s, a %s, to %s", from, kind(moved), to))
+}
+
+func kind(i Info) string {
+	switch {
+	case i == Info{}:
+		return "nothing"
+	case i.IsDir():
+		return "directory"
+	case i.IsRegular():
+		return "file"
+	}
+	return "?"
 }
 
 func TestNotifierHearsWhatHappened(t *testing.T) {
@@ -320,7 +334,9 @@ func TestNotifierHearsWhatHappened(t *testing.T) {
 		wantErr(t, err, ErrChanged)
 		tr.SetNotifier(nil)
 		must[Info](t)(tr.Mkdir(At("e"), 0o755))
-		want := "changed f; changed f; attr; changed d; moved f g; attr; changed h; attr; changed g; attr; changed d"
+		want := "changed f from nothing to file; changed f from file to file; attr; changed d from nothing to directory; " +
+			"moved f, a file, to g; attr; changed h from nothing to file; attr; changed g from file to nothing; attr; " +
+			"changed d from directory to nothing"
 		if got := strings.Join(n, "; "); got != want {
 			t.Errorf("heard %s\n want %s", got, want)
 		}
