@@ -156,8 +156,8 @@ func TestMissing(t *testing.T) {
 
 func TestMountTable(t *testing.T) {
 	for line, want := range map[string]mountInfo{
-		`36 35 98:0 /mnt1 /mnt/a\040b rw,noatime master:1 - fuse.smfs smfs rw`: {36, 35, "/mnt/a b", "fuse.smfs"},
-		`40 1 0:5 / /x rw - tmpfs tmpfs rw`:                                    {40, 1, "/x", "tmpfs"},
+		`36 35 98:0 /mnt1 /mnt/a\040b rw,noatime master:1 - fuse.smfs smfs rw`: {36, 35, 98 << 20, "/mnt/a b", "fuse.smfs"},
+		`40 1 0:5 / /x rw - tmpfs tmpfs rw`:                                    {40, 1, 5, "/x", "tmpfs"},
 	} {
 		if got, ok := parseMount(line); !ok || got != want {
 			t.Errorf("%q is %+v", line, got)

@@ -26,15 +26,16 @@ type Mount struct {
 	paths    map[string]string // resource -> where it is in the mirror
 	trees    []*tree.Tree
 
-	root    *DirNode
-	table   table
-	vols    volumes
-	dirs    dirFDs
-	actors  actors
-	writers writers
-	queue   *queue
-	forget  *forgetter
-	views   *views
+	root          *DirNode
+	table         table
+	vols          volumes
+	dirs          dirFDs
+	actors        actors
+	writers       writers
+	queue         *queue
+	forget        *forgetter
+	announcements *announcements
+	views         *views
 
 	// names is held shared by whoever changes a name or an inode, and alone by
 	// the rename of a directory: it makes the path in a record the path that is
@@ -97,7 +98,7 @@ func (m *Mount) start(o Options) error {
 	}
 	m.newRoot(o, &st)
 	opts := m.fuseOptions(o, &st)
-	raw := rawFS{fs.NewNodeFS(m.root, opts)}
+	raw := &gate{RawFileSystem: rawFS{fs.NewNodeFS(m.root, opts)}}
 	dev, err := m.id.attach(o.Base, o)
 	if err != nil {
 		return err
@@ -110,7 +111,8 @@ func (m *Mount) start(o Options) error {
 	}
 	m.mountID = mountIDOf(o.Dir)
 	m.probe(server, o, &st)
-	m.queue = newQueue(m.log, func(note, change) {})
+	m.announcements = newAnnouncements(m, raw, o.Announcer)
+	m.queue = newQueue(m.log, m.announcements.add)
 	m.forget = newForgetter(&m.table, cmp.Or(o.maxKnown, maxKnown))
 	for _, t := range m.trees {
 		t.SetNotifier(notifier{m})
@@ -190,6 +192,7 @@ func (m *Mount) serve(s *fuse.Server) {
 	}
 	m.forget.close()
 	m.queue.close()
+	m.announcements.close()
 	for h := range m.writers.take() {
 		h.close()
 	}
@@ -237,6 +240,16 @@ func (m *Mount) Unmount(lazy bool) error {
 			return fmt.Errorf("unmount %s: something else is mounted there by now", m.dir)
 		}
 	}
+	err := m.detach(lazy)
+	if err == nil && !lazy {
+		m.Wait()
+	}
+	return err
+}
+
+// detach takes the mount out of the tree, with nothing of ours in it.
+func (m *Mount) detach(lazy bool) error {
+	defer m.announcements.pause()()
 	err := m.id.detach(m.dir, lazy)
 	for start := time.Now(); err == syscall.EBUSY; err = m.id.detach(m.dir, lazy) {
 		if busy := newBusyError(m.dir, m.mountID); !busy.passes() || time.Since(start) > passingTime {
@@ -246,9 +259,6 @@ func (m *Mount) Unmount(lazy bool) error {
 	}
 	if err != nil && m.Attached() { // else somebody else was faster
 		return fmt.Errorf("unmount %s: %w", m.dir, err)
-	}
-	if !lazy {
-		m.Wait()
 	}
 	return nil
 }

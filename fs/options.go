@@ -2,6 +2,7 @@ package fs
 
 import (
 	"log/slog"
+	"os/exec"
 
 	"github.com/silvermirror/smfs/fs/tree"
 	"github.com/silvermirror/smfs/journal"
@@ -39,6 +40,10 @@ type Options struct {
 	// Passthrough "off" makes the daemon carry all data; "" and "auto" leave
 	// reads and writes to the kernel where it allows that.
 	Passthrough string
+	// Announcer makes the command whose process runs [Announce] on Dir, so that
+	// programs that watch hear of what an apply changes. It is started when there
+	// are such, and ends with the mount. nil: they do not hear of it.
+	Announcer func() *exec.Cmd
 	// Debug logs every request.
 	Debug bool
 	// Log takes what has no caller to return to. nil: discarded.

@@ -137,3 +137,6 @@ func programMmapOpen(a []string) error {
 	copy(mem, a[1])
 	return errors.Join(unix.Msync(mem, unix.MS_SYNC), unix.Munmap(mem), unix.Close(fd))
 }
+
+// programAnnounce DIR is the announcer of a mount.
+func programAnnounce(a []string) error { return Announce(a[0], os.Stdin, os.Stdout) }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,6 +18,13 @@ import (
 // not run in the process that serves the mount, such as a memory mapping, whose
 // page faults would hold a processor that the daemon needs.
 const programEnv = "SMFS_TEST_PROGRAM"
+
+// init keeps the announcer on the first thread.
+func init() {
+	if os.Getenv(programEnv) == "announce" {
+		runtime.LockOSThread()
+	}
+}
 
 var errUsage = errors.New("unknown program")
 
@@ -83,5 +91,6 @@ func programs() map[string]func([]string) error {
 		"read":      programRead,
 		"listxattr": programListxattr,
 		"setxattr":  programSetxattr,
+		"announce":  programAnnounce,
 	}
 }

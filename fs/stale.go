@@ -84,6 +84,7 @@ func isOurs(id uint64) (bool, error) {
 type mountInfo struct {
 	id     uint64
 	parent uint64 // the mount that holds the point
+	dev    uint64 // of the filesystem, as the kernel has it
 	point  string
 	fsType string
 }
@@ -116,7 +117,30 @@ func parseMount(line string) (mountInfo, bool) {
 	}
 	id, err := strconv.ParseUint(fields[0], 10, 64)
 	parent, perr := strconv.ParseUint(fields[1], 10, 64)
-	return mountInfo{id: id, parent: parent, point: unescape(fields[4]), fsType: rest[0]}, err == nil && perr == nil
+	m := mountInfo{id: id, parent: parent, dev: parseDevice(fields[2]), point: unescape(fields[4]), fsType: rest[0]}
+	return m, err == nil && perr == nil
+}
+
+// parseDevice reads "98:0"; 0: it is none.
+func parseDevice(text string) uint64 {
+	major, minor, _ := strings.Cut(text, ":")
+	a, errA := strconv.ParseUint(major, 10, 12)
+	b, errB := strconv.ParseUint(minor, 10, 20)
+	if errA != nil || errB != nil {
+		return 0
+	}
+	return a<<20 | b
+}
+
+// deviceOf is the device number of a mount's filesystem; 0: it is not known.
+func deviceOf(id uint64) uint64 {
+	mounts, _ := readMounts() // without them nothing is known
+	for _, m := range mounts {
+		if m.id == id {
+			return m.dev
+		}
+	}
+	return 0
 }
 
 // unescape undoes the kernel's \040 for a space and the like.

@@ -88,7 +88,7 @@ func newRoot(a *app) *cobra.Command {
 		a.peerCommand(), a.serveCommand(), a.syncCommand(), a.waitCommand(),
 		a.logCommand(), a.restoreCommand(), a.conflictsCommand(), a.fsckCommand(),
 		a.tagCommand(), a.untagCommand(), a.tagsCommand(),
-		a.versionCommand(), a.engineCommand(), exitCodeTopic(),
+		a.versionCommand(), a.engineCommand(), a.announceCommand(), exitCodeTopic(),
 	)
 	return root
 }

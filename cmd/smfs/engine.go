@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -82,6 +83,7 @@ func (e *engine) mountAt(o engineOptions) error {
 	options := fs.Options{
 		Base: o.Base, Dir: o.Dir, Journal: e.journal, Tags: tagView{e.Engine}, Control: o.Socket,
 		AllowOther: o.Mount.allowOther, Source: o.Mount.source, Flags: o.Mount.flags, Log: o.Log,
+		Announcer: func() *exec.Cmd { return announcer(o.Dir) },
 	}
 	if o.Mount.noPassthrough {
 		options.Passthrough = "off"
