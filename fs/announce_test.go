@@ -1,8 +1,6 @@
 package fs
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -15,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/fstest"
 	"github.com/silvermirror/smfs/journal"
 	"golang.org/x/sys/unix"
 )
@@ -44,72 +43,10 @@ func needsUniqueMounts(t *testing.T) {
 	}
 }
 
-// watcher is a program that watches.
-type watcher struct {
-	w     *world
-	fd    int
-	names map[int32]string
-	heard []string
-}
-
-func (w *world) watch(paths ...string) *watcher {
+// watch is a program that watches.
+func (w *world) watch(names ...string) *fstest.Watcher {
 	w.t.Helper()
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
-	must(w.t, err)
-	w.t.Cleanup(func() { unix.Close(fd) })
-	v := &watcher{w: w, fd: fd, names: map[int32]string{}}
-	for _, p := range paths {
-		wd, err := unix.InotifyAddWatch(fd, w.path(p), unix.IN_ALL_EVENTS)
-		must(w.t, err)
-		v.names[int32(wd)] = p
-	}
-	return v
-}
-
-var eventNames = []struct {
-	mask uint32
-	name string
-}{
-	{unix.IN_CREATE, "create"}, {unix.IN_MODIFY, "modify"}, {unix.IN_CLOSE_WRITE, "close_write"}, {unix.IN_DELETE, "delete"},
-	{unix.IN_ATTRIB, "attrib"}, {unix.IN_DELETE_SELF, "delete_self"}, {unix.IN_MOVED_FROM, "moved_from"}, {unix.IN_MOVED_TO, "moved_to"},
-	{unix.IN_Q_OVERFLOW, "overflow"},
-}
-
-// read waits for events.
-func (v *watcher) read() {
-	v.w.t.Helper()
-	buf := make([]byte, 16<<10)
-	n, err := unix.Read(v.fd, buf)
-	must(v.w.t, err)
-	for buf = buf[:n]; len(buf) > 0; {
-		wd, mask, size := int32(binary.NativeEndian.Uint32(buf)), binary.NativeEndian.Uint32(buf[4:]), binary.NativeEndian.Uint32(buf[12:])
-		name := string(bytes.TrimRight(buf[16:16+size], "\x00"))
-		buf = buf[16+size:]
-		for _, e := range eventNames {
-			if mask&e.mask == 0 {
-				continue
-			}
-			said := v.names[wd] + " " + e.name
-			if name != "" {
-				said += " " + name
-			}
-			if mask&unix.IN_ISDIR != 0 && mask&(unix.IN_CREATE|unix.IN_DELETE) != 0 {
-				said += "/"
-			}
-			v.heard = append(v.heard, said)
-		}
-	}
-}
-
-// hears waits for events, in this order; others may come in between.
-func (v *watcher) hears(want ...string) {
-	v.w.t.Helper()
-	for _, e := range want {
-		for !slices.Contains(v.heard, e) {
-			v.read()
-		}
-		v.heard = v.heard[slices.Index(v.heard, e)+1:]
-	}
+	return fstest.Watch(w.t, w.dir, names...)
 }
 
 // seen is what must not change by an announcement.
@@ -139,34 +76,34 @@ func TestAnnounced(t *testing.T) {
 		w.journal.take()
 
 		w.place("d/new", "new")
-		v.hears("d create new", "d modify new", "d close_write new")
+		v.Hears("d create new", "d modify new", "d close_write new")
 		w.place("d/edited", "edited elsewhere")
-		v.hears("d/edited delete_self", "d modify edited", "d close_write edited")
+		v.Hears("d/edited delete_self", "d modify edited", "d close_write edited")
 		must(w.t, w.tree.Remove(tree.At("d/gone"), tree.Exactly(w.info("d/gone"))))
-		v.hears("d/gone delete_self", "d delete gone")
+		v.Hears("d/gone delete_self", "d delete gone")
 		_, err := w.tree.Mkdir(tree.At("d/dir"), 0o755)
 		must(w.t, err)
-		v.hears("d create dir/")
+		v.Hears("d create dir/")
 		must(w.t, w.tree.Rmdir(tree.At("d/sub"), tree.Exactly(w.info("d/sub"))))
-		v.hears("d/sub delete_self", "d delete sub/")
+		v.Hears("d/sub delete_self", "d delete sub/")
 		link, err := w.tree.NewTempSymlink("d", "new", 5e9, nil)
 		must(w.t, err)
 		_, err = w.tree.Place(link, tree.At("d/link"), tree.Exactly(w.info("d/link")))
 		must(w.t, err)
-		v.hears("d modify link")
+		v.Hears("d modify link")
 		link, err = w.tree.NewTempSymlink("d", "new", 5e9, nil)
 		must(w.t, err)
 		_, err = w.tree.Place(link, tree.At("d/another"), tree.Absent())
 		must(w.t, err)
-		v.hears("d create another")
+		v.Hears("d create another")
 		_, err = w.tree.Rename(tree.At("d/from"), tree.At("d/to"), tree.Exactly(w.info("d/from")))
 		must(w.t, err)
-		v.hears("d delete from", "d create to")
+		v.Hears("d delete from", "d create to")
 		stat(w.t, w.path("d/to"))
 		mode := uint32(0o600)
 		_, err = w.tree.SetAttr(tree.At("d/to"), tree.Exactly(w.info("d/to")), tree.Attr{Mode: &mode})
 		must(w.t, err)
-		v.hears("d attrib to")
+		v.Hears("d attrib to")
 
 		if got := w.list("d"); !slices.Equal(got, []string{"another", "dir", "edited", "link", "new", "to"}) {
 			w.t.Errorf("listing %q", got)
@@ -191,7 +128,7 @@ func TestAnnouncedChangesNothing(t *testing.T) {
 		must(w.t, os.Link(w.path("d/f"), w.path("d/g")))
 		v := w.watch("d")
 		w.place("d/f", "new")
-		v.hears("d close_write f")
+		v.Hears("d close_write f")
 		f, err := os.OpenFile(w.path("d/f"), os.O_RDWR|os.O_APPEND, 0)
 		must(w.t, err)
 		defer f.Close()
@@ -203,16 +140,16 @@ func TestAnnouncedChangesNothing(t *testing.T) {
 			{after: unix.S_IFREG},
 		} {
 			w.m.announcements.add(note{d, "f"}, c)
-			v.hears("d modify f")
+			v.Hears("d modify f")
 		}
 		w.m.announcements.add(note{n, ""}, change{})
-		v.hears("d attrib f")
+		v.Hears("d attrib f")
 		w.m.announcements.add(note{d, "g"}, change{after: unix.S_IFREG})
-		v.hears("d create g", "d close_write g")
+		v.Hears("d create g", "d close_write g")
 		w.m.announcements.add(note{d, "none"}, change{before: unix.S_IFREG})
-		v.hears("d delete none")
+		v.Hears("d delete none")
 		w.m.announcements.add(note{d, "none"}, change{before: unix.S_IFDIR})
-		v.hears("d delete none/")
+		v.Hears("d delete none/")
 		_, err = os.Stat(w.path("d/none"))
 		wantErrno(w.t, "what was announced to be gone", err, unix.ENOENT)
 		if after := w.seen("d"); after != before {
@@ -252,7 +189,7 @@ func TestAnnouncedMeanwhile(t *testing.T) {
 			v := w.watch("d0", "d1", "d2")
 			w.applyAtOnce(r)
 			w.place("d0/last", "last")
-			v.hears("d0 create last")
+			v.Hears("d0 create last")
 		})
 	})
 }
@@ -284,7 +221,7 @@ func TestAnnouncerIsLazy(t *testing.T) {
 	}
 	v := w.watch("d")
 	w.place("d/two", "two")
-	v.hears("d close_write two")
+	v.Hears("d close_write two")
 	w.place("e/three", "three") // not watched: it has to wait for the next scan
 	for !settled() {
 		runtime.Gosched()
@@ -292,8 +229,7 @@ func TestAnnouncerIsLazy(t *testing.T) {
 	if !running() {
 		t.Error("it is gone while somebody watches")
 	}
-	must(t, unix.Close(v.fd))
-	v.fd = -1
+	v.Close()
 	for running() {
 		w.place("d/four", "four")
 		w.place("d/four", "more")
@@ -309,11 +245,11 @@ func TestUnmountWhileAnnouncing(t *testing.T) {
 		d := w.node("d")
 		v := w.watch("d")
 		w.place("d/f", "f")
-		v.hears("d close_write f")
+		v.Hears("d close_write f")
 		for i := range 1000 {
 			w.m.announcements.add(note{d, strconv.Itoa(i)}, change{before: unix.S_IFREG})
 		}
-		v.hears("d delete 0")
+		v.Hears("d delete 0")
 		pid := int(w.m.announcements.gate.announcer.Load())
 		must(t, w.m.Unmount(false))
 		if err := unix.Kill(pid, 0); pid == 0 || err != unix.ESRCH {
@@ -332,7 +268,7 @@ func TestAnnouncerStaysInItsMount(t *testing.T) {
 	d := w.node("d")
 	v := w.watch("d")
 	w.place("d/g", "g")
-	v.hears("d close_write g")
+	v.Hears("d close_write g")
 	hold, err := os.Open(w.path("d/f"))
 	must(t, err)
 	must(t, w.m.Unmount(true))
@@ -354,7 +290,7 @@ func TestAnnouncerDies(t *testing.T) {
 	for i := range 5 {
 		name := strconv.Itoa(i)
 		w.place("d/"+name, "text")
-		v.hears("d close_write " + name)
+		v.Hears("d close_write " + name)
 		w.m.announcements.kill()
 	}
 }
