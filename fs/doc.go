@@ -30,6 +30,13 @@
 // all. Opening compares the inode with the node and answers ESTALE on a
 // mismatch, upon which the kernel looks the name up again.
 //
+// # Programs that watch
+//
+// The kernel raises no events for what an apply does, so after it has forgotten a
+// name the announcer, a child process, does something there: it makes, changes or
+// removes a ghost. A gate before the nodes answers for it; see gate and Announce.
+// The announcer holds no lock of ours, and nobody waits for it.
+//
 // # Identity
 //
 // Inode numbers are the backing ones; the generation is the birth time. A
