@@ -78,9 +78,9 @@ type awaited struct {
 }
 
 // newAnnouncements starts to announce; without a command nothing is.
-func newAnnouncements(m *Mount, g *gate, command func() *exec.Cmd) *announcements {
+func newAnnouncements(m *Mount, command func() *exec.Cmd) *announcements {
 	a := &announcements{
-		m: m, gate: g, command: command, log: m.log, changes: make(map[note]change),
+		m: m, gate: m.gate, command: command, log: m.log, changes: make(map[note]change),
 		more: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if command == nil {
@@ -94,7 +94,6 @@ func newAnnouncements(m *Mount, g *gate, command func() *exec.Cmd) *announcement
 
 // add queues what has changed. Of several changes of a name the outcome counts.
 func (a *announcements) add(n note, c change) {
-	c.gone = nil
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended {
@@ -134,24 +133,27 @@ func (a *announcements) run() {
 }
 
 // await waits until something was added, or there is something doubtful and the
-// next scan is due. It returns false at the end.
+// next scan is due. While nobody watches it waits for that scan in any case: a
+// large apply is not to wake it for each name. It returns false at the end.
 func (a *announcements) await() bool {
 	var due <-chan time.Time
 	if len(a.doubtful) > 0 {
-		timer := time.NewTimer(time.Until(a.due))
-		defer timer.Stop()
-		due = timer.C
+		due = time.After(time.Until(a.due))
 	}
 	select {
 	case <-a.more:
 	case <-due:
 	case <-a.stop:
+		return false
+	}
+	if a.watched.any() {
+		return !a.isEnded()
 	}
 	select {
+	case <-time.After(time.Until(a.due)):
+		return !a.isEnded()
 	case <-a.stop:
 		return false
-	default:
-		return true
 	}
 }
 
@@ -193,7 +195,7 @@ func (a *announcements) decide(scanned bool) (out []announcement) {
 	}
 	for _, w := range look {
 		switch {
-		case a.watched.has(w.inodes()...):
+		case a.watched.has(a.changes[w.note].inodes(w.note)...):
 			out = append(out, announcement{w.note, a.changes[w.note]})
 			delete(a.changes, w.note)
 		case w.at.Before(a.scanned):

@@ -180,6 +180,36 @@ func (w *world) node(path string) *node {
 	return n
 }
 
+// TestWatchedWithoutItsName: who watches a file hears of its end also where the
+// kernel has no name of it any more, as after it was short of memory.
+func TestWatchedWithoutItsName(t *testing.T) {
+	needsUniqueMounts(t)
+	eachPathWith(t, announcing(setup{}), func(w *world) {
+		must(w.t, os.MkdirAll(w.path("d/sub"), 0o755))
+		for _, name := range []string{"edited", "gone"} {
+			w.write("d/"+name, "old")
+			w.journal.await(journal.KindClose, "d/"+name)
+		}
+		d := w.node("d")
+		v := w.watch("d/edited", "d/gone", "d/sub")
+		for _, name := range []string{"edited", "gone", "sub"} {
+			if errno := d.NotifyEntry(name); errno != 0 {
+				w.t.Fatalf("forget %s: %v", name, errno)
+			}
+		}
+		w.place("d/edited", "edited")
+		v.Hears("d/edited delete_self")
+		must(w.t, w.tree.Remove(tree.At("d/gone"), tree.Exactly(w.info("d/gone"))))
+		v.Hears("d/gone delete_self")
+		must(w.t, w.tree.Rmdir(tree.At("d/sub"), tree.Exactly(w.info("d/sub"))))
+		v.Hears("d/sub delete_self")
+		if got := w.read("d/edited"); got != "edited" {
+			w.t.Errorf("reads %q", got)
+		}
+		w.compare("d", "watches have ended")
+	})
+}
+
 // TestAnnouncedMeanwhile announces while programs work in the same directories and
 // look at the same names: it changes nothing of what they see.
 func TestAnnouncedMeanwhile(t *testing.T) {
@@ -342,4 +372,18 @@ func TestMarks(t *testing.T) {
 			}
 		}
 	}
+}
+
+func FuzzDecodeOrder(f *testing.F) {
+	f.Add(encodeOrder(order{verbModify, unix.S_IFREG, "./a b/c", "new\nline"}))
+	f.Add("2 100000 \"./\" \"\\xff\"\n")
+	f.Fuzz(func(t *testing.T, line string) {
+		o, err := decodeOrder(line)
+		if err != nil {
+			return
+		}
+		if again, err := decodeOrder(encodeOrder(o)); again != o || err != nil {
+			t.Errorf("%q is %+v, then %+v, %v", line, o, again, err)
+		}
+	})
 }

@@ -22,6 +22,15 @@ func (n announcement) steps() []step {
 	if !ok {
 		return nil
 	}
+	if n.gone == nil {
+		return n.named(dir)
+	}
+	leave := step{raising{verb: verbLeave, in: dir.StableAttr().Ino, name: n.name, gone: n.gone}, dir}
+	return append([]step{leave}, n.named(dir)...)
+}
+
+// named are the steps for the name.
+func (n announcement) named(dir *DirNode) []step {
 	now, holds := dir.holds(n.name, n.after)
 	if !holds {
 		return nil
@@ -56,9 +65,12 @@ func (n announcement) attributes() []step {
 	return []step{{raising{verb: verbAttr, in: n.n.StableAttr().Ino, name: l.name}, l.dir}}
 }
 
-// inodes are those whose watchers hear of a note, by their numbers in the mount.
-func (n note) inodes() []uint64 {
+// inodes are those whose watchers hear of a change, by their numbers in the mount.
+func (c change) inodes(n note) []uint64 {
 	own := n.n.StableAttr().Ino
+	if n.name != "" && c.gone != nil {
+		return []uint64{own, c.gone.StableAttr().Ino}
+	}
 	if n.name != "" {
 		return []uint64{own}
 	}

@@ -21,6 +21,7 @@ const (
 	verbCreate      // make it: IN_CREATE; of a file IN_OPEN, IN_MODIFY, IN_CLOSE_WRITE too
 	verbModify      // write it: IN_MODIFY; of a file IN_OPEN, IN_CLOSE_WRITE too
 	verbDelete      // remove it: IN_DELETE
+	verbLeave       // look at what it held: IN_DELETE_SELF, once that has no name left
 	verbTouch       // set its mtime: IN_MODIFY
 	verbAttr        // set its times: IN_ATTRIB
 )
@@ -191,6 +192,12 @@ func (o order) act(dir int) error {
 			flags = unix.AT_REMOVEDIR
 		}
 		return o.met(dir, func() error { return unix.Unlinkat(dir, o.name, flags) })
+	case verbLeave:
+		fd, err := unix.Openat(dir, o.name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		return unix.Close(fd)
 	case verbTouch:
 		return touch(dir, o.name, unix.AT_SYMLINK_NOFOLLOW, unix.Timespec{Nsec: unix.UTIME_OMIT})
 	case verbAttr:

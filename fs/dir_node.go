@@ -137,6 +137,10 @@ func (d *DirNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (
 			return n, errno
 		}
 	}
+	if n := d.m.gate.leaving(ctx, d, name); n != nil {
+		n.leave(out)
+		return &n.Inode, 0
+	}
 	var st unix.Statx_t
 	n, err := d.find(ctx, name, &st)
 	if err != nil {

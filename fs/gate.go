@@ -1,6 +1,7 @@
 package fs
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +33,7 @@ type raising struct {
 	mode  uint32 // type of what is made, changed or removed
 	ghost uint64 // node that stands for it
 	done  bool   // it is made, or gone
+	gone  *node  // of verbLeave: what has lost its last name
 }
 
 // firstGhost is above all nodes that go-fuse numbers.
@@ -164,6 +166,35 @@ func (g *gate) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out
 		return fuse.ENOENT
 	}
 	return r.entry(h, out)
+}
+
+// leaving is what the announcer shall meet once more at a name that it has left;
+// nil for everybody else.
+func (g *gate) leaving(ctx context.Context, dir *DirNode, name string) *node {
+	c, ok := fuse.FromContext(ctx)
+	if pid := g.announcer.Load(); !ok || pid == 0 || c.Pid != pid {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if r := g.now; r.verb == verbLeave && r.name == name && r.in == dir.StableAttr().Ino {
+		return r.gone
+	}
+	return nil
+}
+
+// leave answers the look-up of an inode without names: when the kernel drops what
+// it then has of the name, which it may not keep, the inode ends, and its watches.
+func (n *node) leave(out *fuse.EntryOut) {
+	out.Attr = fuse.Attr{Mode: n.Mode() | 0o600}
+	var st unix.Statx_t
+	if ref, err := n.nameless(); err == nil { // who has it open sees it as it is
+		if statFD(ref.fd, &st) == nil {
+			n.fill(&st, &out.Attr)
+		}
+		ref.release()
+	}
+	out.Nlink = 0
 }
 
 // made answers for what the announcer makes.

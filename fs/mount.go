@@ -34,6 +34,7 @@ type Mount struct {
 	writers       writers
 	queue         *queue
 	forget        *forgetter
+	gate          *gate
 	announcements *announcements
 	views         *views
 
@@ -98,20 +99,20 @@ func (m *Mount) start(o Options) error {
 	}
 	m.newRoot(o, &st)
 	opts := m.fuseOptions(o, &st)
-	raw := &gate{RawFileSystem: rawFS{fs.NewNodeFS(m.root, opts)}}
+	m.gate = &gate{RawFileSystem: rawFS{fs.NewNodeFS(m.root, opts)}}
 	dev, err := m.id.attach(o.Base, o)
 	if err != nil {
 		return err
 	}
 	unix.Umask(0)
-	server, err := fuse.NewServer(raw, fmt.Sprintf("/dev/fd/%d", dev), &opts.MountOptions)
+	server, err := fuse.NewServer(m.gate, fmt.Sprintf("/dev/fd/%d", dev), &opts.MountOptions)
 	if err != nil {
 		_ = m.id.detach(o.Dir, true)
 		return fmt.Errorf("start serving %s: %w", o.Dir, err)
 	}
 	m.mountID = mountIDOf(o.Dir)
 	m.probe(server, o, &st)
-	m.announcements = newAnnouncements(m, raw, o.Announcer)
+	m.announcements = newAnnouncements(m, o.Announcer)
 	m.queue = newQueue(m.log, m.announcements.add)
 	m.forget = newForgetter(&m.table, cmp.Or(o.maxKnown, maxKnown))
 	for _, t := range m.trees {

@@ -83,8 +83,7 @@ func (q *queue) run() {
 		}
 		listed := make(map[*node]bool)
 		for _, n := range notes {
-			q.send(n, changes[n], listed)
-			q.tell(n, changes[n])
+			q.tell(n, q.send(n, changes[n], listed))
 		}
 	}
 }
@@ -108,21 +107,30 @@ func (q *queue) take() ([]note, map[note]change) {
 }
 
 // send drops what the kernel keeps. A new name is in no dentry, so the listing
-// is dropped by itself, once for all names of a batch.
-func (q *queue) send(n note, c change, listed map[*node]bool) {
+// is dropped by itself, once for all names of a batch. What remains to be told is
+// returned: the inode that has gone, where the kernel has it and not its name.
+func (q *queue) send(n note, c change, listed map[*node]bool) change {
 	if n.name == "" {
 		q.sendAttr(n.n)
-		return
+		return c
 	}
 	if !listed[n.n] {
 		listed[n.n] = true
 		q.check(n, n.n.NotifyContent(0, 0))
 	}
-	if c.gone != nil && !c.gone.named() {
+	if c.gone != nil && c.gone.named() {
+		c.gone = nil
+	}
+	if c.gone != nil {
 		// It takes the last link away: who watches the inode hears of its end.
-		q.check(n, n.n.NotifyDelete(n.name, &c.gone.Inode))
+		errno := n.n.NotifyDelete(n.name, &c.gone.Inode)
+		q.check(n, errno)
+		if errno == 0 {
+			c.gone = nil
+		}
 	}
 	q.check(n, n.n.NotifyEntry(n.name))
+	return c
 }
 
 // sendAttr drops the attributes of a node. The kernel waits for nothing meanwhile,
