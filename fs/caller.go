@@ -38,6 +38,16 @@ func newIdentity() (identity, error) {
 // directory anew after each change of a name in it.
 func (id *identity) isAlone(o Options) bool { return id.root && !o.AllowOther }
 
+// enters refuses who is not root in a mount that is root's alone: a process of root
+// may act as another user by its filesystem ids, which the kernel does not look at
+// when it lets it in.
+func (m *Mount) enters(ctx context.Context) error {
+	if m.alone && !isRoot(ctx) {
+		return unix.EACCES
+	}
+	return nil
+}
+
 // as runs create with the filesystem ids of the caller, so that what it makes
 // belongs to the caller from the first moment. The kernel has checked the
 // caller's right to create already, with all its groups; so the capabilities

@@ -24,6 +24,9 @@ type dirHandle struct {
 // until a name in it changes.
 func (d *DirNode) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	var how uint32
+	if err := d.m.enters(ctx); err != nil {
+		return nil, 0, d.m.errno(err)
+	}
 	if d.zone().ttl == forever {
 		how = fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE
 	}

@@ -59,7 +59,10 @@ func writes(flags uint32) bool { return flags&(unix.O_ACCMODE|unix.O_TRUNC) != u
 func (f *FileNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	flags &^= unix.O_EXCL
 	var h *fileHandle
-	var err error
+	err := f.m.enters(ctx)
+	if err != nil {
+		return nil, 0, f.m.errno(err)
+	}
 	if writes(flags) {
 		h, err = f.openToWrite(ctx, flags)
 	} else {

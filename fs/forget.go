@@ -58,7 +58,7 @@ func (f *forgetter) close() {
 // trim has the kernel forget what it knows beyond the limit, and some more.
 func (f *forgetter) trim() {
 	known := f.table.all()
-	known = slices.DeleteFunc(known, func(n *node) bool { return n.Forgotten() }) // those are still to be collected
+	known = slices.DeleteFunc(known, func(n *node) bool { return n.forgotten.Load() }) // those are still to be collected
 	excess := len(known) - (f.max - f.max/forgetShare)
 	for _, n := range known {
 		select {

@@ -58,7 +58,7 @@ func TestForget(t *testing.T) {
 // known counts the files that the kernel knows.
 func (w *world) known() (n int) {
 	for _, node := range w.m.table.all() {
-		if !node.isDir() && !node.Forgotten() {
+		if !node.isDir() && !node.forgotten.Load() {
 			n++
 		}
 	}

@@ -47,6 +47,7 @@ type Mount struct {
 	mountID     uint64
 	base        int // the directory beneath, maybe in a mount of our own: openBacking
 	passthrough bool
+	alone       bool          // nobody but root comes in
 	done        chan struct{} // closed when nothing is served any more
 }
 
@@ -81,6 +82,7 @@ func New(o Options) (*Mount, error) {
 	if m.id, err = newIdentity(); err != nil {
 		return nil, err
 	}
+	m.alone = m.id.isAlone(o)
 	if m.base, err = openBacking(o); err != nil {
 		return nil, err
 	}
@@ -149,7 +151,7 @@ func (m *Mount) fuseOptions(o Options, st *unix.Statx_t) *fs.Options {
 			MaxWrite:             maxWrite,
 			MaxBackground:        128,
 			EnableSymlinkCaching: true,
-			EnableAcl:            !m.id.isAlone(o), // it has the kernel check permissions
+			EnableAcl:            !m.alone, // it has the kernel check permissions
 			ExtraCapabilities:    killPrivV2 | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT | fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_ASYNC_DIO,
 			Debug:                o.Debug,
 			Logger:               log.New(logWriter{m.log}, "", 0),

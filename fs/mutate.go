@@ -34,9 +34,12 @@ func (z *zone) lock(d *DirNode) (unlock func()) {
 	return z.res.tree.Lock(d.key)
 }
 
-// begin journals what is about to happen in a zone. op is nil where the zone is
-// not journaled.
+// begin journals what is about to happen in a zone, if the caller may do anything
+// there. op is nil where the zone is not journaled.
 func (m *Mount) begin(ctx context.Context, z *zone, r journal.Record) (op *journal.Op, err error) {
+	if err := m.enters(ctx); err != nil {
+		return nil, err
+	}
 	if z.res == nil {
 		return nil, nil
 	}

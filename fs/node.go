@@ -29,6 +29,10 @@ type node struct {
 	vol *volume
 	key journal.FileKey
 
+	// forgotten is set once the kernel has forgotten the inode, until it looks it up
+	// again.
+	forgotten atomic.Bool
+
 	// privileged is set while the inode may carry setuid, setgid or file
 	// capabilities that a write by another user must clear.
 	privileged atomic.Bool
@@ -189,6 +193,7 @@ func linked(fd int) bool {
 // OnForget runs when the kernel has forgotten the inode: nobody holds it open
 // any more, so an inode without names can go.
 func (n *node) OnForget() {
+	n.forgotten.Store(true)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.pin >= 0 {

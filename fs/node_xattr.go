@@ -97,8 +97,17 @@ func (n *node) Setxattr(ctx context.Context, name string, data []byte, flags uin
 		if err == nil && flags&killSetgid != 0 {
 			err = clearSetgid(t)
 		}
+		n.aclChanged(name)
 		return err
 	}))
+}
+
+// aclChanged has the kernel look at the mode again that goes with an access ACL: it
+// does so by itself only where it checks permissions.
+func (n *node) aclChanged(name string) {
+	if name == accessACL {
+		n.m.queue.sendAttr(n)
+	}
 }
 
 // Removexattr removes one attribute; it does not follow a symlink.
@@ -107,6 +116,8 @@ func (n *node) Removexattr(ctx context.Context, name string) syscall.Errno {
 		return syscall.ENODATA
 	}
 	return n.m.errno(n.change(ctx, journal.KindXattr, func(t target) error {
-		return t.removexattr(name)
+		err := t.removexattr(name)
+		n.aclChanged(name)
+		return err
 	}))
 }

@@ -45,7 +45,10 @@ func (f rawFS) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, name string
 	return f.RawFileSystem.SetXAttr(cancel, in, name, data)
 }
 
-const defaultACL = "system.posix_acl_default"
+const (
+	accessACL  = "system.posix_acl_access"
+	defaultACL = "system.posix_acl_default"
+)
 
 // masked applies the umask in a mode, unless the directory has a default ACL:
 // then that says what is allowed, and the filesystem below looks at it.

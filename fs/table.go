@@ -40,6 +40,7 @@ func (t *table) findOrAdd(vol *volume, key journal.FileKey, make func() *node) *
 	defer t.mu.Unlock()
 	k := tableKey{vol, key}
 	if n := t.nodes[k].Value(); n != nil {
+		n.forgotten.Store(false)
 		return n
 	}
 	return t.addLocked(k, make())

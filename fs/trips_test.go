@@ -76,7 +76,7 @@ func TestTrips(t *testing.T) {
 				want = trip.daemon
 			}
 			got := log.take()
-			if !w.m.id.isAlone(Options{}) {
+			if !w.m.alone {
 				got, want = withoutAttributes(got), withoutAttributes(want)
 			}
 			if got != want {

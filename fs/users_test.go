@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,6 +108,65 @@ func TestRootACL(t *testing.T) {
 		wantErrno(w.t, "he reads", err, unix.EACCES)
 		w.compareListings("")
 	})
+}
+
+// TestRootACLShows: the mode that goes with an access control list is seen at once, by
+// who asks for nothing else.
+func TestRootACLShows(t *testing.T) {
+	eachPath(t, func(w *world) {
+		w.write("f", "text")
+		must(w.t, os.Chmod(w.path("f"), 0o640))
+		for _, change := range []func() error{
+			func() error { return unix.Setxattr(w.path("f"), accessACL, aclFor(alice), 0) },
+			func() error { return os.Chmod(w.path("f"), 0o600) },
+			func() error { return unix.Setxattr(w.path("f"), accessACL, aclFor(bob), 0) },
+			func() error { return unix.Removexattr(w.path("f"), accessACL) },
+		} {
+			must(w.t, change())
+			var st, below unix.Statx_t
+			must(w.t, unix.Statx(unix.AT_FDCWD, w.path("f"), 0, unix.STATX_MODE, &st))
+			must(w.t, unix.Statx(unix.AT_FDCWD, w.below("f"), 0, unix.STATX_MODE, &below))
+			if st.Mode != below.Mode {
+				w.t.Errorf("mode %o, beneath it %o", st.Mode&0o7777, below.Mode&0o7777)
+			}
+		}
+	})
+}
+
+// TestRootAlone: where root lets nobody else in, it does not act as somebody else
+// either.
+func TestRootAlone(t *testing.T) {
+	eachPath(t, func(w *world) {
+		if !w.m.alone {
+			w.t.Skip("an ordinary user's mount")
+		}
+		w.write("f", "secret")
+		must(w.t, os.Chmod(w.path("f"), 0o600))
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		setfsid(alice, alice)
+		defer setfsid(0, 0)
+		for what, act := range map[string]func() error{
+			"read":   func() error { return open(w.path("f"), unix.O_RDONLY) },
+			"write":  func() error { return open(w.path("f"), unix.O_WRONLY) },
+			"create": func() error { return open(w.path("g"), unix.O_CREAT|unix.O_WRONLY) },
+			"list":   func() error { return open(w.path(), unix.O_DIRECTORY) },
+			"unlink": func() error { return unix.Unlink(w.path("f")) },
+			"rename": func() error { return unix.Rename(w.path("f"), w.path("g")) },
+			"chmod":  func() error { return unix.Chmod(w.path("f"), 0o666) },
+			"mkdir":  func() error { return unix.Mkdir(w.path("d"), 0o777) },
+		} {
+			wantErrno(w.t, what, act(), unix.EACCES)
+		}
+	})
+}
+
+func open(path string, flags int) error {
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0o600)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
 }
 
 // TestRootModesAsNative runs a script as several users in the mount and in a
