@@ -15,15 +15,6 @@ import (
 	"github.com/silvermirror/smfs/fstest/sshd"
 )
 
-// forRoot ends a test that mounts disks, or acts for other users, where an ordinary
-// user runs it. CI is root.
-func forRoot(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can do what this does")
-	}
-}
-
 // disk is an ext4 filesystem in a file, which only root can mount.
 type disk struct {
 	image, dir string

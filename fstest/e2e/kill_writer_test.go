@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/silvermirror/smfs/fstest"
 	"golang.org/x/sys/unix"
 )
 
@@ -163,11 +164,11 @@ func (w *writer) check() error {
 }
 
 func (w *writer) compare() error {
-	got, err := shown(w.path(""), false, nil)
+	got, err := fstest.Shown(w.path(""), false, nil)
 	if err != nil {
 		return err
 	}
-	before := differences(recorded(w.root), got)
+	before := fstest.Differences(recorded(w.root), got)
 	if before == "" {
 		w.doubt = nil // the interrupted operation has not acted
 		return nil
@@ -181,7 +182,7 @@ func (w *writer) compare() error {
 		d.cut(w)
 	}
 	d.apply()
-	if after := differences(recorded(w.root), got); after != "" {
+	if after := fstest.Differences(recorded(w.root), got); after != "" {
 		return fmt.Errorf("%s: interrupted in %q; recorded (-) and on disk (+) without it:\n%s\nwith it:\n%s", w.name, d.what, before, after)
 	}
 	return nil

@@ -6,13 +6,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/fstest"
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +24,20 @@ const (
 	exitBusy       = 10
 	exitDamaged    = 11
 )
+
+// What most tests here ask of fstest.
+var (
+	sameAsHead = fstest.SameAsHead
+	fsck       = fstest.Fsck
+	own        = fstest.Own
+	fileIDs    = fstest.FileIDs
+	forRoot    = fstest.ForRoot
+)
+
+func asUser(t *testing.T) bool {
+	t.Helper()
+	return fstest.AsUser(t, "")
+}
 
 // exitsWith runs the program and checks its exit code and that it says a word.
 func exitsWith(t *testing.T, m *fstest.Mirror, code int, word string, args ...string) {
@@ -197,37 +209,6 @@ func TestEngineInBackground(t *testing.T) {
 	if err != nil {
 		t.Errorf("an idle engine: %v\n%s", err, out)
 	}
-}
-
-// fileIDs are the identities in the head, by path.
-func fileIDs(t *testing.T, m *fstest.Mirror) map[string]object.FileID {
-	t.Helper()
-	r, err := openRepository(m.Store())
-	check(t, err)
-	defer r.close()
-	id, _, err := r.object("refs/heads/main^{tree}", "tree")
-	check(t, err)
-	tree, err := object.ParseTreeID(id)
-	check(t, err)
-	out := map[string]object.FileID{}
-	check(t, r.identities(tree, "", out))
-	return out
-}
-
-func (r *repository) identities(id object.TreeID, at string, out map[string]object.FileID) error {
-	dir, err := object.DecodeDirectory(r, id)
-	if err != nil {
-		return err
-	}
-	for _, e := range dir.Entries {
-		out[filepath.Join(at, e.Name)] = e.ID
-		if e.Kind == object.Dir {
-			if err := r.identities(e.Tree, filepath.Join(at, e.Name), out); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // TestScanAtMount finds what was changed while nothing was mounted.

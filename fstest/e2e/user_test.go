@@ -3,7 +3,6 @@ package e2e
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -12,51 +11,10 @@ import (
 	"github.com/silvermirror/smfs/fstest"
 )
 
-// An ordinary user's tests run in a child of the test process, which is that
-// user from the start: what a mount belongs to is decided by who makes it.
-const (
-	userVariable = "SMFS_TEST_AS_USER"
-	ordinary     = 65534 // nobody
-)
-
-// asUser runs the rest of a test as an ordinary user, in a child that runs this
-// test alone; it returns false in the parent, where there is nothing left to
-// do. Who runs the tests as an ordinary user is one already.
-func asUser(t *testing.T) bool {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		return true
-	}
-	home, err := os.MkdirTemp("", "smfs-user-") // not below a directory of root's
-	check(t, err)
-	t.Cleanup(func() { os.RemoveAll(home) })
-	check(t, os.Chown(home, ordinary, ordinary))
-	for _, p := range []struct{ from, to string }{{fstest.Build(t), "smfs"}, {"/proc/self/exe", "test"}} {
-		data, err := os.ReadFile(p.from)
-		check(t, err)
-		check(t, os.WriteFile(filepath.Join(home, p.to), data, 0o755))
-	}
-	cmd := exec.Command(filepath.Join(home, "test"), "-test.run", "^"+t.Name()+"$", "-test.v")
-	cmd.Dir = home
-	cmd.Env = append(os.Environ(), userVariable+"="+home, "HOME="+home, "TMPDIR="+home, "USER=nobody", "XDG_RUNTIME_DIR=")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Errorf("as user %d: %v\n%s", ordinary, err, out)
-	}
-	return false
-}
-
 // userMirror is a mirror of the ordinary user.
 func userMirror(t *testing.T) *fstest.Mirror {
 	t.Helper()
-	p := fstest.Program{}
-	if home := os.Getenv(userVariable); home != "" {
-		p.Path = filepath.Join(home, "smfs")
-	} else {
-		p.Path = fstest.Build(t)
-	}
-	return fstest.NewMirror(t, p, "M")
+	return fstest.NewMirror(t, fstest.UserProgram(t), "M")
 }
 
 // TestUser is the whole of everyday life without root: FUSE by fusermount3, no
@@ -168,7 +126,7 @@ func TestRootOnce(t *testing.T) {
 	t.Parallel()
 	m := newMirror(t)
 	check(t, os.RemoveAll(m.Path(".silvermirror")))
-	check(t, os.Chown(m.Dir, ordinary, ordinary))
+	check(t, os.Chown(m.Dir, fstest.Ordinary, fstest.Ordinary))
 	m.Mount()
 	write(t, m.Path("f"), "by root")
 	m.Run("tag", m.Path("f"), "work")
@@ -180,7 +138,7 @@ func TestRootOnce(t *testing.T) {
 			return err
 		}
 		info, err := d.Info()
-		if err == nil && info.Sys().(*syscall.Stat_t).Uid != ordinary {
+		if err == nil && info.Sys().(*syscall.Stat_t).Uid != fstest.Ordinary {
 			t.Errorf("%s is root's", path)
 		}
 		return err

@@ -52,9 +52,8 @@ func TestWatchersHear(t *testing.T) {
 func TestUsersWatchersHear(t *testing.T) {
 	needsUniqueMounts(t)
 	const hubVariable, homeVariable, programVariable = "SMFS_TEST_HUB", "SMFS_TEST_SSH_HOME", "SMFS_TEST_HUB_PROGRAM"
-	p := fstest.Program{}
-	if os.Getenv(userVariable) == "" {
-		p.Path = fstest.Build(t)
+	p := fstest.UserProgram(t)
+	if !fstest.IsUsersHalf() {
 		t.Setenv(programVariable, p.Path)
 		host := sshd.Start(t)
 		hub := fstest.NewMirror(t, fstest.Program{Path: p.Path, Env: host.Env()}, "hub")
@@ -64,9 +63,6 @@ func TestUsersWatchersHear(t *testing.T) {
 	}
 	if !asUser(t) {
 		return
-	}
-	if home := os.Getenv(userVariable); home != "" {
-		p.Path = filepath.Join(home, "smfs")
 	}
 	p.Env = append(os.Environ(), "HOME="+os.Getenv(homeVariable))
 	a, b := fstest.NewMirror(t, p, "A"), fstest.NewMirror(t, p, "B")
@@ -90,7 +86,7 @@ func homeFor(t *testing.T, host *sshd.Server) string {
 		return home
 	}
 	check(t, filepath.WalkDir(home, func(path string, _ os.DirEntry, err error) error {
-		return errors.Join(err, os.Chown(path, ordinary, ordinary))
+		return errors.Join(err, os.Chown(path, fstest.Ordinary, fstest.Ordinary))
 	}))
 	check(t, os.Chmod(filepath.Join(home, ".ssh/id_ed25519"), 0o600))
 	return home

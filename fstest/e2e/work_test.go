@@ -128,15 +128,15 @@ func TestWork(t *testing.T) {
 
 // sameWork compares what the work has left in the two directories.
 func sameWork(native string, m *fstest.Mirror) error {
-	want, err := shown(native, false, unlike)
+	want, err := fstest.Shown(native, false, unlike)
 	if err != nil {
 		return err
 	}
-	got, err := shown(m.Dir, false, func(rel string) bool { return own(rel) || unlike(rel) })
+	got, err := fstest.Shown(m.Dir, false, func(rel string) bool { return own(rel) || unlike(rel) })
 	if err != nil {
 		return err
 	}
-	if d := differences(want, got); d != "" {
+	if d := fstest.Differences(want, got); d != "" {
 		return fmt.Errorf("on the plain disk (-) and in the mount (+):\n%s", d)
 	}
 	return nil

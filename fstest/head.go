@@ -1,4 +1,4 @@
-package e2e
+package fstest
 
 import (
 	"bufio"
@@ -10,9 +10,9 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"testing"
 
 	"github.com/silvermirror/smfs/backend/object"
-	"github.com/silvermirror/smfs/fstest"
 	"golang.org/x/sys/unix"
 )
 
@@ -73,27 +73,34 @@ func (r *repository) ReadBlob(id object.BlobID, _ int64) ([]byte, error) {
 	return data, err
 }
 
-// committed describes the tree of the head of a mirror's default resource, as
-// shown does what is on disk.
-func committed(m *fstest.Mirror) (out listing, err error) {
+// inHead calls read with the store of a mirror's default resource and the tree
+// of its head.
+func inHead(m *Mirror, read func(r *repository, tree object.TreeID) error) (err error) {
 	r, err := openRepository(m.Store())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	id, _, err := r.object("refs/heads/main^{tree}", "tree")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	tree, err := object.ParseTreeID(id)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out = listing{}
-	return out, r.list(tree, "", out, map[object.FileID]string{})
+	return read(r, tree)
 }
 
-func (r *repository) list(id object.TreeID, at string, out listing, first map[object.FileID]string) error {
+// committed describes the head's tree, as Shown does what is on disk.
+func committed(m *Mirror) (Listing, error) {
+	out := Listing{}
+	return out, inHead(m, func(r *repository, tree object.TreeID) error {
+		return r.list(tree, "", out, map[object.FileID]string{})
+	})
+}
+
+func (r *repository) list(id object.TreeID, at string, out Listing, first map[object.FileID]string) error {
 	dir, err := object.DecodeDirectory(r, id)
 	if err != nil {
 		return fmt.Errorf("directory %q: %w", at, err)
@@ -132,11 +139,11 @@ func (r *repository) describe(e object.Entry, first string) (string, error) {
 	if e.Kind == object.Symlink {
 		mode = unix.S_IFLNK
 	}
-	return description(mode|e.Mode, data, xattrs, first) + times, nil
+	return Describe(mode|e.Mode, data, xattrs, first) + times, nil
 }
 
-// own tells whether a name in a mirror's root belongs to smfs.
-func own(rel string) bool {
+// Own tells whether a name in a mirror's root belongs to smfs.
+func Own(rel string) bool {
 	switch rel {
 	case ".silvermirror", ".smfs", "@tags", "@history":
 		return true
@@ -144,10 +151,10 @@ func own(rel string) bool {
 	return false
 }
 
-// sameAsHead fails unless the head holds exactly what is on disk: names,
+// SameAsHead fails unless the head holds exactly what is on disk: names,
 // contents, modes, links, attributes, times. skip names what is not mirrored.
-func sameAsHead(m *fstest.Mirror, skip func(rel string) bool) error {
-	disk, err := shown(m.Dir, true, func(rel string) bool { return own(rel) || skip != nil && skip(rel) })
+func SameAsHead(m *Mirror, skip func(rel string) bool) error {
+	disk, err := Shown(m.Dir, true, func(rel string) bool { return Own(rel) || skip != nil && skip(rel) })
 	if err != nil {
 		return err
 	}
@@ -155,17 +162,44 @@ func sameAsHead(m *fstest.Mirror, skip func(rel string) bool) error {
 	if err != nil {
 		return err
 	}
-	if d := differences(disk, head); d != "" {
+	if d := Differences(disk, head); d != "" {
 		return fmt.Errorf("on disk (-) and in the head (+):\n%s", d)
 	}
 	return nil
 }
 
-// fsck runs git's own check of the store.
-func fsck(m *fstest.Mirror) error {
+// Fsck runs git's own check of the store.
+func Fsck(m *Mirror) error {
 	out, err := exec.Command("git", "--git-dir="+m.Store(), "fsck", "--strict", "--no-dangling").CombinedOutput()
 	if out = bytes.TrimSpace(out); err != nil || len(out) > 0 {
 		return fmt.Errorf("git fsck: %v\n%s", err, out)
+	}
+	return nil
+}
+
+// FileIDs are the identities in the head, by path.
+func FileIDs(t testing.TB, m *Mirror) map[string]object.FileID {
+	t.Helper()
+	out := map[string]object.FileID{}
+	err := inHead(m, func(r *repository, tree object.TreeID) error { return r.identities(tree, "", out) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (r *repository) identities(id object.TreeID, at string, out map[string]object.FileID) error {
+	dir, err := object.DecodeDirectory(r, id)
+	if err != nil {
+		return err
+	}
+	for _, e := range dir.Entries {
+		out[path.Join(at, e.Name)] = e.ID
+		if e.Kind == object.Dir {
+			if err := r.identities(e.Tree, path.Join(at, e.Name), out); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
