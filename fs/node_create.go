@@ -28,7 +28,7 @@ func (d *DirNode) make(ctx context.Context, kind journal.Kind, name string, out 
 		if err := statAt(dirfd, name, &st); err != nil {
 			return err
 		}
-		n = d.adopt(ctx, name, &st)
+		n = d.adoptNew(ctx, name, &st)
 		n.entry(d, &st, out)
 		return nil
 	})
@@ -112,7 +112,7 @@ func (d *DirNode) opened(ctx context.Context, fd int, name string, flags uint32,
 		unix.Close(fd)
 		return nil, nil, err
 	}
-	n := d.adopt(ctx, name, &st)
+	n := d.adoptNew(ctx, name, &st)
 	n.privileged.Store(st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0)
 	n.entry(d, &st, out)
 	return n, n.newHandle(ctx, fd, flags), nil

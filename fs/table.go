@@ -110,6 +110,17 @@ func (d *DirNode) adopt(ctx context.Context, name string, st *unix.Statx_t) *nod
 	return n
 }
 
+// adoptNew is adopt for an inode that was made just now. If there is a node under
+// its key, that is of another inode, which had the number before and was made in
+// the same tick of the filesystem's clock, as an O_TMPFILE that was closed without
+// ever having a name.
+func (d *DirNode) adoptNew(ctx context.Context, name string, st *unix.Statx_t) *node {
+	if old := d.m.table.find(d.m.vols.get(devOf(st)), keyOf(st)); old != nil {
+		d.m.table.remove(old)
+	}
+	return d.adopt(ctx, name, st)
+}
+
 // nodeFor finds or makes the node without giving it a name.
 func (d *DirNode) nodeFor(ctx context.Context, name string, st *unix.Statx_t) *node {
 	vol := d.m.vols.get(devOf(st))
