@@ -127,7 +127,8 @@ func (d *DirNode) stat(st *unix.Statx_t) error {
 
 // Setattr changes mode, owner, size and times, on a handle where the kernel
 // passes one, also of an inode that has no name any more. With nothing to set
-// it clears what a write by another user than root must clear.
+// it is a chown to the owner that it has, or about to be written to by another
+// user than root, which clears the same.
 func (n *node) Setattr(ctx context.Context, f fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	h, _ := f.(*fileHandle)
 	var st unix.Statx_t
@@ -157,6 +158,9 @@ func (n *node) setattr(ctx context.Context, t target, writable bool, in *fuse.Se
 		if err := n.clearPrivileges(ctx, t); err != nil {
 			return err
 		}
+	}
+	if in.Valid&sets == 0 {
+		return t.chown(-1, -1) // which moves ctime
 	}
 	if err := n.setOwner(t, in); err != nil {
 		return err
@@ -189,7 +193,7 @@ func (n *node) setOwner(t target, in *fuse.SetAttrIn) error {
 	if hasGID {
 		g = int(gid)
 	}
-	return unix.Fchownat(t.fd, "", u, g, unix.AT_EMPTY_PATH)
+	return t.chown(u, g)
 }
 
 func setTimes(t target, in *fuse.SetAttrIn) error {

@@ -23,6 +23,10 @@ func (t target) chmod(mode uint32) error {
 	return unix.Fchmod(t.fd, mode)
 }
 
+func (t target) chown(uid, gid int) error {
+	return unix.Fchownat(t.fd, "", uid, gid, unix.AT_EMPTY_PATH)
+}
+
 func (t target) truncate(size int64, writable bool) error {
 	if writable {
 		return unix.Ftruncate(t.fd, size)
