@@ -41,7 +41,8 @@ type aclEntry struct {
 // nobody is the id of an entry that is for no one in particular.
 const nobody = 1<<32 - 1
 
-func acl(entries ...aclEntry) []byte {
+// aclOf is a list as the attribute has it.
+func aclOf(entries ...aclEntry) []byte {
 	b := binary.LittleEndian.AppendUint32(nil, 2)
 	for _, e := range entries {
 		b = binary.LittleEndian.AppendUint16(b, e.tag)
@@ -53,15 +54,15 @@ func acl(entries ...aclEntry) []byte {
 
 // minimal is the list that says what a mode does.
 func minimal(u, g, o uint16) []byte {
-	return acl(aclEntry{userObj, u, nobody}, aclEntry{groupObj, g, nobody}, aclEntry{other, o, nobody})
+	return aclOf(aclEntry{userObj, u, nobody}, aclEntry{groupObj, g, nobody}, aclEntry{other, o, nobody})
 }
 
 // forOne lets one user in beside the three of a mode, within a mask.
 func forOne(u uint16, uid uint32, perm, g, m, o uint16) []byte {
-	return acl(aclEntry{userObj, u, nobody}, aclEntry{user, perm, uid}, aclEntry{groupObj, g, nobody}, aclEntry{mask, m, nobody}, aclEntry{other, o, nobody})
+	return aclOf(aclEntry{userObj, u, nobody}, aclEntry{user, perm, uid}, aclEntry{groupObj, g, nobody}, aclEntry{mask, m, nobody}, aclEntry{other, o, nobody})
 }
 
-// list is an access control list as getfacl(1) would say it.
+// acl is an access control list as getfacl(1) would say it.
 func (s *scene) acl(name, attr string) string {
 	buf := make([]byte, 1000)
 	n, err := unix.Getxattr(s.p(name), attr, buf)
@@ -117,8 +118,8 @@ func aclErrors(s *scene) {
 	set := func(name, attr string, value []byte) error { return unix.Lsetxattr(s.p(name), attr, value, 0) }
 	s.fails("no list", set("f", accessACL, []byte("garbage!")), unix.EOPNOTSUPP)
 	s.fails("too short", set("f", accessACL, []byte("x")), unix.EINVAL)
-	s.fails("no mask", set("f", accessACL, acl(aclEntry{userObj, 6, nobody}, aclEntry{user, 6, 1}, aclEntry{groupObj, 4, nobody}, aclEntry{other, 4, nobody})), unix.EINVAL)
-	s.fails("no others", set("f", accessACL, acl(aclEntry{userObj, 6, nobody}, aclEntry{groupObj, 4, nobody})), unix.EINVAL)
+	s.fails("no mask", set("f", accessACL, aclOf(aclEntry{userObj, 6, nobody}, aclEntry{user, 6, 1}, aclEntry{groupObj, 4, nobody}, aclEntry{other, 4, nobody})), unix.EINVAL)
+	s.fails("no others", set("f", accessACL, aclOf(aclEntry{userObj, 6, nobody}, aclEntry{groupObj, 4, nobody})), unix.EINVAL)
 	s.fails("a default of a file", set("f", defaultACL, minimal(6, 4, 4)), unix.EACCES)
 	s.fails("of a link", set("l", accessACL, minimal(6, 4, 4)), unix.EOPNOTSUPP)
 	s.fails("remove what is not there", unix.Removexattr(s.p("f"), accessACL), done)
@@ -173,7 +174,7 @@ func aclLetsIn(s *scene) {
 	may("bob", bob, unix.EACCES, unix.EACCES)
 	s.chmod("f", 0o640)
 	may("alice, masked", alice, done, unix.EACCES)
-	s.ok(unix.Setxattr(s.p("f"), accessACL, acl(aclEntry{userObj, 6, nobody}, aclEntry{user, 0, bobID},
+	s.ok(unix.Setxattr(s.p("f"), accessACL, aclOf(aclEntry{userObj, 6, nobody}, aclEntry{user, 0, bobID},
 		aclEntry{groupObj, 0, nobody}, aclEntry{group, 4, staff}, aclEntry{mask, 6, nobody}, aclEntry{other, 6, nobody}), 0))
 	may("alice by her group", alice, done, unix.EACCES)
 	may("bob, who is named", bob, unix.EACCES, unix.EACCES)

@@ -43,7 +43,7 @@ func fifos(s *scene) {
 
 // unix(7): an address in the filesystem.
 func sockets(s *scene) {
-	new := func() int {
+	stream := func() int {
 		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 		s.ok(err)
 		s.fds = append(s.fds, fd)
@@ -52,12 +52,12 @@ func sockets(s *scene) {
 	address := func(name string) unix.Sockaddr { // a path has 108 bytes at most: by descriptor
 		return &unix.SockaddrUnix{Name: procPath(s.open(".", unix.O_PATH)) + "/" + name}
 	}
-	server := new()
+	server := stream()
 	s.fails("bind", unix.Bind(server, address("s")), done)
-	s.fails("bind again", unix.Bind(new(), address("s")), unix.EADDRINUSE)
-	s.fails("connect before listen", unix.Connect(new(), address("s")), unix.ECONNREFUSED)
+	s.fails("bind again", unix.Bind(stream(), address("s")), unix.EADDRINUSE)
+	s.fails("connect before listen", unix.Connect(stream(), address("s")), unix.ECONNREFUSED)
 	s.ok(unix.Listen(server, 5))
-	client := new()
+	client := stream()
 	s.fails("connect", unix.Connect(client, address("s")), done)
 	_, err := unix.Write(client, []byte("hello"))
 	s.ok(err)
@@ -70,8 +70,8 @@ func sockets(s *scene) {
 	s.is("text", text(buf[:n]), `"hello"`)
 	s.fails("open", s.opens("s", unix.O_RDWR), unix.ENXIO)
 	s.ok(s.rename("s", "moved"))
-	s.fails("connect after a rename", unix.Connect(new(), address("moved")), done)
-	s.fails("connect to a file", func() error { s.files("f"); return unix.Connect(new(), address("f")) }(), unix.ECONNREFUSED)
+	s.fails("connect after a rename", unix.Connect(stream(), address("moved")), done)
+	s.fails("connect to a file", func() error { s.files("f"); return unix.Connect(stream(), address("f")) }(), unix.ECONNREFUSED)
 }
 
 // mknod(2): regular files too; directories never.

@@ -75,7 +75,16 @@ func sameLinks(t *testing.T, dir string, names [][]string) {
 // TestInodes: inode numbers stay over a new mount, are those beneath, and those
 // that find knows; and programs that look for hard links find them.
 func TestInodes(t *testing.T) {
-	m := fstest.NewMirror(t, fstest.Program{Path: fstest.Build(t)}, "M")
+	inodesStay(t, fstest.NewMirror(t, fstest.Program{Path: fstest.Build(t)}, "M"))
+}
+
+func TestInodesAsUser(t *testing.T) {
+	if fstest.AsUser(t, "") {
+		inodesStay(t, fstest.NewMirror(t, fstest.UserProgram(t), "M"))
+	}
+}
+
+func inodesStay(t *testing.T, m *fstest.Mirror) {
 	beneath := func() map[string]uint64 { return inodes(t, m.Path("tree")) }
 	must(t, os.Mkdir(m.Path("tree"), 0o755))
 	m.Mount()
