@@ -68,7 +68,10 @@ func openat2(s *scene) {
 	s.symlink("/file", "d/absolute")
 	d := s.open("d", unix.O_RDONLY|unix.O_DIRECTORY)
 	try := func(path string, resolve uint64) error {
-		fd, err := unix.Openat2(d, path, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: resolve})
+		fd, err := -1, error(unix.EAGAIN)
+		for err == unix.EAGAIN { // somewhere on the machine something was renamed meanwhile
+			fd, err = unix.Openat2(d, path, &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: resolve})
+		}
 		if err == nil {
 			unix.Close(fd)
 		}
