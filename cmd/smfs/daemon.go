@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"runtime/debug"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -17,6 +19,11 @@ import (
 // lockTime is how long an engine without a mount waits for the lock: a moment,
 // for a look at it by another process is as short.
 const lockTime = 500 * time.Millisecond
+
+// gcPercent has the collector run when the heap has grown by half, not twofold: it
+// is what the kernel knows of the mount, which is much where the mirror is large,
+// and lives long. GOGC in the environment is stronger.
+const gcPercent = 50
 
 // daemon is one process that has a mirror.
 type daemon struct {
@@ -36,6 +43,9 @@ type daemon struct {
 // run takes the mirror, serves it until it is asked to end, and lets it go.
 func (d *daemon) run(ctx context.Context) (err error) {
 	defer func() { d.ready.report(err) }() // nothing is reported twice
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	// Opened before mounting: from then on the way to the plain files.
 	base, err := unix.Open(d.mirror.base, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
