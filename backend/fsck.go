@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -67,7 +68,11 @@ const unmounted = "`smfs umount`, then `smfs fsck --repair`"
 // start tells what Open found.
 func (f *fsck) start() {
 	for _, b := range f.e.broken {
-		f.found(Finding{Resource: b.name, Part: "store", State: Damaged, Text: "cannot be used: " + b.err.Error(), Hint: f.brokenHint()})
+		part, hint := "store", f.brokenHint()
+		if !errors.Is(b.err, ErrDamaged) { // its directory is not there, say
+			part, hint = "files", Hint(b.err)
+		}
+		f.found(Finding{Resource: b.name, Part: part, State: Damaged, Text: "cannot be used: " + b.err.Error(), Hint: hint})
 	}
 	if f.e.openTold.Swap(true) {
 		return

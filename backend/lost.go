@@ -34,6 +34,12 @@ func (r *resource) findHead() error {
 	if head.IsZero() {
 		return fmt.Errorf("%w: %s is missing, and what it named is not in the packs", store.ErrDamaged, headRef)
 	}
+	if next.IsZero() && applied.IsZero() {
+		// Nothing tells whether there was more after it.
+		if err := r.goOnFromLess(); err != nil {
+			return err
+		}
+	}
 	if err := r.store.UpdateRefs(store.RefUpdate{Name: headRef, New: head}); err != nil {
 		return err
 	}

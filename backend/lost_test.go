@@ -4,8 +4,11 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/silvermirror/smfs/backend"
 )
@@ -63,4 +66,45 @@ func TestLostHistory(t *testing.T) {
 	if !errors.Is(err, backend.ErrDamaged) || !strings.Contains(err.Error(), "refs/heads/main") || backend.Hint(err) == "" {
 		t.Errorf("opening it: %v", err)
 	}
+}
+
+// TestLostNewest loses the newest commits, the ref and the index: what is on disk is
+// an edit then, also where it is older by its time, and by another writer.
+func TestLostNewest(t *testing.T) {
+	a := openMirror(t, t.TempDir())
+	a.write("f", "first")
+	a.sync()
+	a.write("f", "second")
+	a.sync()
+	git := a.dir + "/.silvermirror/store/mirror.git/"
+	before := packsOf(t, git)
+	must(t, os.WriteFile(a.dir+"/.new", []byte("precious"), 0o644))
+	must(t, os.Chtimes(a.dir+"/.new", time.Time{}, time.Now().Add(-time.Hour)))
+	must(t, os.Rename(a.dir+"/.new", a.dir+"/f"))
+	a.sync()
+	writer := a.git("log", "-1", "--format=%(trailers:key=Smfs-Writer,valueonly)", "main")
+	a.stop()
+	for _, name := range packsOf(t, git) {
+		if !slices.Contains(before, name) {
+			must(t, os.Remove(name))
+		}
+	}
+	must(t, os.Remove(git+"refs/heads/main"))
+	must(t, os.RemoveAll(a.dir+"/.silvermirror/index"))
+
+	a = openMirror(t, a.dir)
+	a.sync()
+	if got, head := a.read("f"), a.git("show", "main:f"); got != "precious" || head != "precious" {
+		t.Errorf("f reads %q, in the head %q", got, head)
+	}
+	if now := a.git("log", "-1", "--format=%(trailers:key=Smfs-Writer,valueonly)", "main"); now == writer {
+		t.Errorf("it goes on as %s, whose commits are lost", now)
+	}
+}
+
+func packsOf(t *testing.T, git string) []string {
+	t.Helper()
+	names, err := filepath.Glob(git + "objects/pack/pack-*")
+	must(t, err)
+	return names
 }

@@ -34,8 +34,7 @@ func (r *resource) mendHead(dir string, cause error) bool {
 }
 
 // goBack makes the newest commit of the packs the head, where what the index
-// knows to be committed is lost. The files stay as they are: what they have more
-// is committed again, by a new writer, for others may have what was lost.
+// knows to be committed is lost.
 func (r *resource) goBack(file string, cause error) error {
 	if r.aside == "" || !errors.Is(r.damaged(cause), ErrDamaged) {
 		return cause
@@ -50,6 +49,15 @@ func (r *resource) goBack(file string, cause error) error {
 	if r.index, err = index.Open(file); err != nil {
 		return err
 	}
+	r.hasMended("store", "the newest commits are lost (%v): the history goes on from the newest that is left, and what the files have more is committed again", cause)
+	return r.findHead()
+}
+
+// goOnFromLess is for a history that may have had newer commits than there are. The
+// files stay as they are: what they have more is committed again, by a new writer,
+// for others may have what was lost; and nothing of it is taken for the work of a
+// power loss.
+func (r *resource) goOnFromLess() (err error) {
 	m := r.store.Meta()
 	if m.Incarnation, err = newID(); err == nil {
 		err = r.store.SetMeta(m)
@@ -58,12 +66,8 @@ func (r *resource) goBack(file string, cause error) error {
 		return err
 	}
 	r.setWriter()
-	if err := r.synced.forget(); err != nil {
-		return err
-	}
 	r.wentBack = true
-	r.hasMended("store", "the newest commits are lost (%v): the history goes on from the newest that is left, and what the files have more is committed again", cause)
-	return r.findHead()
+	return r.synced.forget()
 }
 
 // distrustIndex looks at all of the index before it is believed.

@@ -8,7 +8,7 @@ import (
 // maxKnown is how many inodes the kernel may know before it is made to forget
 // some: each costs this process nearly a kilobyte, and it keeps them until it is
 // short of memory itself, however rarely they are used.
-const maxKnown = 100_000
+const maxKnown = 80_000
 
 // forgetShare is the part of them that it forgets at a time.
 const forgetShare = 4

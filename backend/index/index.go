@@ -75,7 +75,11 @@ func Open(file string) (*Index, error) {
 		return nil, fmt.Errorf("open index %s: %w", file, err)
 	}
 	ix := &Index{file: file}
+	if err := beginOpening(file); err != nil {
+		return nil, fmt.Errorf("open index %s: %w", file, err)
+	}
 	err := guard(ix.open)
+	endOpening(file)
 	if err == nil {
 		err = writeMarker(file)
 	}
@@ -270,7 +274,7 @@ func (ix *Index) abandon() {
 
 // Remove deletes an index that nobody has open; a missing one is no error.
 func Remove(file string) error {
-	for _, name := range []string{file, file + markerSuffix} {
+	for _, name := range []string{file, file + markerSuffix, file + openingSuffix} {
 		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("remove index: %w", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -398,4 +399,20 @@ func bulk(b *testing.B, ix *Index, from, n int) {
 		}
 		return nil
 	}))
+}
+
+// TestDiedWhileOpening: a file that a process died over is not opened again.
+func TestDiedWhileOpening(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "index")
+	ix := open(t, name)
+	check(t, ix.CloseUnsynced())
+	died := exec.Command("true")
+	check(t, died.Run())
+	check(t, os.WriteFile(name+".opening", []byte(fmt.Sprint(died.Process.Pid)), 0o600))
+	if _, err := Open(name); !errors.Is(err, ErrDamaged) {
+		t.Errorf("opening it: %v", err)
+	}
+	check(t, Remove(name))
+	ix = open(t, name)
+	check(t, ix.Close())
 }

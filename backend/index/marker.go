@@ -5,12 +5,35 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-const markerSuffix = ".open"
+const (
+	markerSuffix  = ".open"
+	openingSuffix = ".opening"
+)
+
+// beginOpening reports ErrDamaged if a process died while it opened the file:
+// bbolt reads all pages then, in a goroutine of its own, where garbage, or a page
+// that is not there, ends the process.
+func beginOpening(file string) error {
+	was, err := os.ReadFile(file + openingSuffix)
+	if err == nil && !isAlive(string(was)) {
+		return fmt.Errorf("a process died while it opened the file: %w", ErrDamaged)
+	}
+	return os.WriteFile(file+openingSuffix, []byte(strconv.Itoa(os.Getpid())), 0o600)
+}
+
+func endOpening(file string) { _ = os.Remove(file + openingSuffix) }
+
+// isAlive tells whether there is a process of that number, other than this one.
+func isAlive(pid string) bool {
+	n, err := strconv.Atoi(pid)
+	return err == nil && n != os.Getpid() && unix.Kill(n, 0) == nil
+}
 
 // checkMarker reports ErrDamaged if file was not closed and the page cache it
 // was written to is gone: another boot, or its filesystem mounted anew.

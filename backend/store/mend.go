@@ -71,9 +71,8 @@ func (m *mender) pack(ctx context.Context, p *pack) error {
 	return nil
 }
 
-// salvage copies what is readable in a damaged pack to a new one. Where only the
-// frame was damaged the new pack has the name of the old one, which goes first
-// then; else it goes when the new one is durable.
+// salvage copies what is readable in a damaged pack to a new one, and puts it aside
+// when that is durable. Where only the frame was damaged the new pack has its name.
 func (m *mender) salvage(ctx context.Context, p *pack) error {
 	w := newPackWriter(m.s.disk, m.s.tempPath("mend"))
 	defer w.discard()
@@ -93,24 +92,47 @@ func (m *mender) salvage(ctx context.Context, p *pack) error {
 		}
 		x := newIdx(w.entries, sum)
 		if filepath.Base(p.name) == "pack-"+hex.EncodeToString(sum[:]) {
-			if err := m.putAside(p); err != nil {
-				return err
-			}
-			p = nil
+			return m.replace(p, w.path, x, size, kept)
 		}
 		if err := m.s.install(w.path, x, size); err != nil {
 			return err
 		}
 	}
-	if p != nil {
-		if err := m.putAside(p); err != nil {
+	if err := m.putAside(p); err != nil {
+		return err
+	}
+	m.tell("pack %s was damaged: %d objects in it could be read and were copied, the pack was put into %s", filepath.Base(p.name), kept, m.aside)
+	return nil
+}
+
+// replace installs a pack in the place of the damaged one that has its name, whose
+// files are kept aside by links: it goes when the new one takes the name.
+func (m *mender) replace(p *pack, temp string, x *idx, size int64, kept int) error {
+	dir, err := m.packsAside()
+	if err != nil {
+		return err
+	}
+	for _, ext := range packFiles {
+		err := m.s.disk.link(p.name+ext, filepath.Join(dir, filepath.Base(p.name)+ext))
+		if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrExist) {
 			return err
 		}
-		m.tell("pack %s was damaged: %d objects in it could be read and were copied, the pack was put into %s", filepath.Base(p.name), kept, m.aside)
-		return nil
 	}
-	m.tell("a pack was damaged at its ends: all of its %d objects were copied, it was put into %s", kept, m.aside)
+	if err := m.s.disk.syncDir(dir); err != nil {
+		return err
+	}
+	m.s.replacePack(p, nil)
+	if err := m.s.install(temp, x, size); err != nil {
+		m.s.addPack(p) // what of it can be read still can
+		return err
+	}
+	m.tell("pack %s was damaged at its ends: all of its %d objects were copied, it was put into %s", filepath.Base(p.name), kept, m.aside)
 	return nil
+}
+
+func (m *mender) packsAside() (string, error) {
+	dir := filepath.Join(m.aside, "objects", "pack")
+	return dir, m.s.disk.mkdirAll(dir)
 }
 
 // copy appends an object of a damaged pack; one that cannot be read is
@@ -147,14 +169,15 @@ func (m *mender) copy(w *packWriter, p *pack, rec idxEntry) error {
 	return err
 }
 
-// unreadable puts packs aside that could not be opened at all.
+// unreadable puts packs aside that cannot be opened at all. One that can, another
+// goroutine or git has just made.
 func (m *mender) unreadable() error {
 	names, err := m.s.packNames()
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if m.s.hasPack(name) {
+		if m.s.hasPack(name) || m.s.canOpen(name) {
 			continue
 		}
 		if err := m.putFilesAside(name); err != nil {
@@ -163,6 +186,18 @@ func (m *mender) unreadable() error {
 		m.tell("pack %s was put into %s: nothing in it can be read", filepath.Base(name), m.aside)
 	}
 	return nil
+}
+
+// canOpen tells whether a pack is whole, or gone by now.
+func (s *Store) canOpen(name string) bool {
+	p, err := openPack(s.codec, name, nil)
+	if errors.Is(err, ErrBadIdx) || errors.Is(err, os.ErrNotExist) {
+		p, err = s.rebuildIdx(name)
+	}
+	if err == nil {
+		_ = p.file.Close() // it was only read
+	}
+	return err == nil || errors.Is(err, os.ErrNotExist)
 }
 
 // head writes the ref of the head again where it is gone or unreadable. One that
@@ -201,8 +236,8 @@ func (m *mender) putAside(p *pack) error {
 }
 
 func (m *mender) putFilesAside(name string) error {
-	dir := filepath.Join(m.aside, "objects", "pack")
-	if err := m.s.disk.mkdirAll(dir); err != nil {
+	dir, err := m.packsAside()
+	if err != nil {
 		return err
 	}
 	for _, ext := range packFiles {

@@ -273,10 +273,14 @@ func (s *Store) rescan() bool {
 	return found
 }
 
-// addPack puts a pack before the others.
+// addPack puts a pack before the others, unless rescan was faster.
 func (s *Store) addPack(p *pack) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.hasPack(p.name) {
+		_ = p.file.Close() // it was only read
+		return
+	}
 	list := append([]*pack{p}, *s.list.Load()...)
 	s.list.Store(&list)
 }
