@@ -124,7 +124,7 @@ func (a *announcements) run() {
 		scanned := a.look()
 		for _, n := range a.decide(scanned) {
 			if err := a.announce(n); err != nil {
-				a.log.Info("programs that watch are told no more of changes from elsewhere", slog.Any("error", err))
+				a.log.Warn("programs that watch are told no more of changes from elsewhere", slog.Any("error", err))
 				a.end()
 				return
 			}

@@ -135,10 +135,14 @@ func (a *announcer) do(o order) error {
 		var st unix.Stat_t
 		return ignore(unix.ENOENT, unix.Fstatat(root, o.name, &st, unix.AT_SYMLINK_NOFOLLOW))
 	}
-	dir, err := unix.Openat2(root, o.dir, &unix.OpenHow{
+	how := unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_XDEV | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	}
+	dir, err := unix.Openat2(root, o.dir, &how)
+	for err == unix.EINTR || err == unix.EAGAIN { // a rename raced with the walk
+		dir, err = unix.Openat2(root, o.dir, &how)
+	}
 	if err != nil {
 		return err
 	}
