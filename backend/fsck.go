@@ -128,7 +128,7 @@ func (f *fsck) resource(r *resource) error {
 
 func (f *fsck) index(r *resource) error {
 	f.looking("%s: the index", r.name)
-	faults, err := r.indexFaults()
+	faults, err := r.indexFaults(f.ctx)
 	if err != nil {
 		faults = append(faults, err.Error())
 	}

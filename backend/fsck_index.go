@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/silvermirror/smfs/backend/index"
@@ -10,8 +11,9 @@ import (
 
 // indexFaults lists what is wrong with the index in itself, and whether its nodes
 // make up another tree than it says.
-func (r *resource) indexFaults() (faults []string, err error) {
-	if err := r.index.Check(func(text string) { faults = append(faults, text) }); err != nil {
+func (r *resource) indexFaults(ctx context.Context) (faults []string, err error) {
+	err = r.index.Check(ctx, func(text string) { faults = append(faults, text) })
+	if err != nil || len(faults) > 0 {
 		return faults, err
 	}
 	err = r.index.View(func(tx *index.Tx) error {

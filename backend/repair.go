@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -72,7 +73,7 @@ func (r *resource) goOnFromLess() (err error) {
 
 // distrustIndex looks at all of the index before it is believed.
 func (r *resource) distrustIndex() error {
-	faults, err := r.indexFaults()
+	faults, err := r.indexFaults(context.Background())
 	if err != nil || len(faults) == 0 {
 		return err
 	}

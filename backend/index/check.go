@@ -2,51 +2,77 @@ package index
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/journal"
 )
 
-// Check reads all of the index and calls problem for each thing that is not as
-// Put and its like leave it. Updates wait while the pages are looked at. Bytes
-// that make no sense are ErrDamaged, as for View.
-func (ix *Index) Check(problem func(text string)) error {
-	// The nodes first: bbolt's own check trusts what leads to the pages.
-	err := ix.View(func(tx *Tx) error {
-		c := checker{tx: tx, problem: problem}
-		return c.check()
+// enough is how many findings are told of one index.
+const enough = 100
+
+// Check reads all of the index and calls problem for things that are not as Put
+// and its like leave them, for the first of many. Nothing waits for it. Bytes that
+// make no sense are ErrDamaged, as for View.
+func (ix *Index) Check(ctx context.Context, problem func(text string)) error {
+	return ix.View(func(tx *Tx) error {
+		if err := tx.try(func() error { return tx.checkPages(ctx) }); err != nil {
+			return err
+		}
+		c := checker{ctx: ctx, tx: tx, problem: problem}
+		err := c.check()
+		if more := c.told - enough; more > 0 {
+			problem(fmt.Sprintf("%d things more", more))
+		}
+		return err
 	})
+}
+
+// checkPages looks at the pages that the transaction sees: none of them is
+// overwritten before it ends.
+func (tx *Tx) checkPages(ctx context.Context) error {
+	st, err := tx.ix.raw.Stat()
 	if err != nil {
 		return err
 	}
-	return ix.Update(func(tx *Tx) error { // which keeps others from freeing pages meanwhile
-		return tx.try(func() error {
-			if st, err := ix.raw.Stat(); err != nil || st.Size() < tx.b.Size() {
-				return fmt.Errorf("the file is too short: %w", ErrDamaged)
-			}
-			for err := range tx.b.Check() {
-				problem(err.Error())
-			}
-			return nil
-		})
-	})
+	if st.Size() < tx.b.Size() {
+		return fmt.Errorf("file has %d bytes of %d: %w", st.Size(), tx.b.Size(), ErrDamaged)
+	}
+	m, ok := newestMeta(tx.ix.raw)
+	if !ok {
+		return fmt.Errorf("none of its first pages makes sense: %w", ErrDamaged)
+	}
+	if m.txid != uint64(tx.b.ID()) { // there was an Update since
+		m.free = noFreeList
+	}
+	m.root, m.end = uint64(tx.b.Cursor().Bucket().Root()), uint64(tx.b.Size()/m.pageSize)
+	return checkPages(ctx, tx.ix.raw, m)
 }
 
 // checker is one run over the nodes.
 type checker struct {
+	ctx     context.Context
 	tx      *Tx
 	problem func(string)
 	counts  counts
 	nodes   int
 	tagged  int
+	told    int
 }
 
-func (c *checker) tell(format string, args ...any) { c.problem(fmt.Sprintf(format, args...)) }
+func (c *checker) tell(format string, args ...any) {
+	if c.told++; c.told <= enough {
+		c.problem(fmt.Sprintf(format, args...))
+	}
+}
 
 func (c *checker) check() error {
 	if err := c.tx.All(c.node); err != nil {
 		return err
+	}
+	if c.told > 0 {
+		return nil // a directory with two names, say, may be in itself
 	}
 	reached := 0
 	if err := c.reach(object.FileID{}, &reached); err != nil {
@@ -68,7 +94,13 @@ func (c *checker) check() error {
 
 // node looks for a node in the other buckets.
 func (c *checker) node(n Node) error {
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
 	s := n.Slot()
+	if n.ID.IsZero() {
+		c.tell("%v has no id", s)
+	}
 	c.nodes++
 	c.counts.files += uint64(isFile(&n))
 	return c.tx.try(func() error {

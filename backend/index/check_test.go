@@ -1,6 +1,7 @@
 package index
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -43,7 +44,7 @@ func sound(t *testing.T) *Index {
 func found(t *testing.T, ix *Index) []string {
 	t.Helper()
 	var all []string
-	check(t, ix.Check(func(text string) { all = append(all, text) }))
+	check(t, ix.Check(context.Background(), func(text string) { all = append(all, text) }))
 	return all
 }
 
@@ -113,7 +114,7 @@ func TestCheckTorn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ix := sound(t)
 			check(t, spoil(ix.file))
-			if err := ix.Check(func(string) {}); !errors.Is(err, ErrDamaged) {
+			if err := ix.Check(context.Background(), func(string) {}); !errors.Is(err, ErrDamaged) {
 				t.Errorf("check: %v", err)
 			}
 			check(t, ix.Close())

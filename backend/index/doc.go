@@ -19,7 +19,7 @@
 //	meta       "format", "applied", "counts"
 //
 // Beside it, while it is open, lies FILE.open: the boot and the mount it was
-// opened in.
+// opened in; and while it is being opened FILE.opening: by which process.
 //
 // # Concurrency
 //
@@ -32,8 +32,9 @@
 // The file is written without syncing: all of it is in the store and on disk
 // anyway. The page cache survives the death of the process, so every finished
 // Update does; after a crash of the machine (FILE.open names another boot, or
-// another mount) pages may be missing, and Open says [ErrDamaged]. So do
-// Update and View when they meet bytes that make no sense. The owner then calls
+// another mount) pages may be missing, and Open says [ErrDamaged]. So it does of a
+// file with pages that make no sense (pages.go), and so do Update and View when they
+// meet such bytes. The owner then calls
 // [Remove] and builds the index anew.
 //
 // Read next: backend, which keeps the index in step with the store.

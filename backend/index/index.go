@@ -99,13 +99,11 @@ func (ix *Index) open() error {
 		NoStatistics:    true,
 		FreelistType:    bolt.FreelistMapType,
 		InitialMmapSize: mapSize,
-		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			f, err := os.OpenFile(name, flag, mode)
-			ix.raw = f
-			return f, err
-		},
+		OpenFile:        ix.openFile,
 	})
 	switch {
+	case errors.Is(err, ErrDamaged):
+		return err
 	case errors.Is(err, berrors.ErrTimeout):
 		return ErrLocked
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
@@ -119,34 +117,45 @@ func (ix *Index) open() error {
 	return ix.check()
 }
 
+// openFile opens, locks and checks the file for bbolt, which locks it again.
+func (ix *Index) openFile(name string, flag int, mode os.FileMode) (*os.File, error) {
+	f, err := os.OpenFile(name, flag, mode)
+	if err != nil {
+		return nil, err
+	}
+	ix.raw = f
+	for begin := time.Now(); ; time.Sleep(lockWait / 40) {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, unix.EWOULDBLOCK) && time.Since(begin) > lockWait {
+			return nil, berrors.ErrTimeout
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return nil, fmt.Errorf("lock: %w", err)
+		}
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return f, checkFile(f, st.Size())
+}
+
 // isShort reports whether a file has bytes but not even bbolt's first pages.
 func isShort(file string) bool {
 	st, err := os.Stat(file) // bbolt has closed its own
 	return err == nil && st.Size() > 0 && st.Size() < int64(4*os.Getpagesize())
 }
 
-// check makes the buckets of a new file, and looks at the format and length of
-// an old one.
+// check makes the buckets of a new file, and looks at the format of an old one.
 func (ix *Index) check() error {
-	var size int64
-	err := ix.db.View(func(btx *bolt.Tx) error {
-		size = btx.Size()
-		return checkFormat(btx)
-	})
+	err := ix.db.View(checkFormat)
 	if errors.Is(err, errNew) {
 		return ix.db.Update(makeBuckets)
 	}
-	if err != nil {
-		return err
-	}
-	st, err := ix.raw.Stat()
-	if err != nil {
-		return err
-	}
-	if st.Size() < size {
-		return fmt.Errorf("file has %d bytes of %d: %w", st.Size(), size, ErrDamaged)
-	}
-	return nil
+	return err
 }
 
 // guard turns a panic of bbolt and a fault in its mapping into ErrDamaged:

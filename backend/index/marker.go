@@ -16,9 +16,8 @@ const (
 	openingSuffix = ".opening"
 )
 
-// beginOpening reports ErrDamaged if a process died while it opened the file:
-// bbolt reads all pages then, in a goroutine of its own, where garbage, or a page
-// that is not there, ends the process.
+// beginOpening reports ErrDamaged if a process died while it opened the file. What
+// checkFile has missed would end each one.
 func beginOpening(file string) error {
 	was, err := os.ReadFile(file + openingSuffix)
 	if err == nil && !isAlive(string(was)) {
