@@ -34,8 +34,10 @@ func (r *resource) findHead() error {
 	if head.IsZero() {
 		return fmt.Errorf("%w: %s is missing, and what it named is not in the packs", store.ErrDamaged, headRef)
 	}
+	again := "again, which was found in the packs"
 	if next.IsZero() && applied.IsZero() {
 		// Nothing tells whether there was more after it.
+		again = "now, the newest that was found in the packs: what the files have more is committed again"
 		if err := r.goOnFromLess(); err != nil {
 			return err
 		}
@@ -44,7 +46,7 @@ func (r *resource) findHead() error {
 		return err
 	}
 	r.log.Warn("the head was missing; found it again", "resource", r.name, "ref", headRef, "head", head)
-	r.hasMended("store", "%s was missing: it is commit %s again, which was found in the packs", headRef, head)
+	r.hasMended("store", "%s was missing: it is commit %s %s", headRef, head, again)
 	return r.openHead()
 }
 

@@ -68,37 +68,54 @@ func TestLostHistory(t *testing.T) {
 	}
 }
 
-// TestLostNewest loses the newest commits, the ref and the index: what is on disk is
-// an edit then, also where it is older by its time, and by another writer.
+// TestLostNewest loses the newest commits and the index: what is on disk is an edit
+// then, also where it is older by its time, and by another writer.
 func TestLostNewest(t *testing.T) {
-	a := openMirror(t, t.TempDir())
-	a.write("f", "first")
-	a.sync()
-	a.write("f", "second")
-	a.sync()
-	git := a.dir + "/.silvermirror/store/mirror.git/"
-	before := packsOf(t, git)
-	must(t, os.WriteFile(a.dir+"/.new", []byte("precious"), 0o644))
-	must(t, os.Chtimes(a.dir+"/.new", time.Time{}, time.Now().Add(-time.Hour)))
-	must(t, os.Rename(a.dir+"/.new", a.dir+"/f"))
-	a.sync()
-	writer := a.git("log", "-1", "--format=%(trailers:key=Smfs-Writer,valueonly)", "main")
-	a.stop()
-	for _, name := range packsOf(t, git) {
-		if !slices.Contains(before, name) {
-			must(t, os.Remove(name))
-		}
-	}
-	must(t, os.Remove(git+"refs/heads/main"))
-	must(t, os.RemoveAll(a.dir+"/.silvermirror/index"))
+	for name, lose := range map[string]func(t *testing.T, ref, older, index string){
+		"ref and all of the index": func(t *testing.T, ref, _, index string) {
+			must(t, os.Remove(ref))
+			must(t, os.RemoveAll(filepath.Dir(index)))
+		},
+		"a ref of an older commit": func(t *testing.T, ref, older, index string) {
+			must(t, os.WriteFile(ref, []byte(older+"\n"), 0o600))
+			must(t, os.Remove(index))
+		},
+		"a mark that cannot be read": func(t *testing.T, ref, older, index string) {
+			must(t, os.WriteFile(ref, []byte(older+"\n"), 0o600))
+			must(t, os.Remove(index))
+			must(t, os.WriteFile(index+".synced", nil, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := openMirror(t, t.TempDir())
+			a.write("f", "first")
+			a.sync()
+			a.write("f", "second")
+			a.sync()
+			git := a.dir + "/.silvermirror/store/mirror.git/"
+			before, older := packsOf(t, git), a.git("rev-parse", "main")
+			must(t, os.WriteFile(a.dir+"/.new", []byte("precious"), 0o644))
+			must(t, os.Chtimes(a.dir+"/.new", time.Time{}, time.Now().Add(-time.Hour)))
+			must(t, os.Rename(a.dir+"/.new", a.dir+"/f"))
+			a.sync()
+			writer := a.git("log", "-1", "--format=%(trailers:key=Smfs-Writer,valueonly)", "main")
+			a.stop()
+			for _, name := range packsOf(t, git) {
+				if !slices.Contains(before, name) {
+					must(t, os.Remove(name))
+				}
+			}
+			lose(t, git+"refs/heads/main", older, a.dir+"/"+indexFile)
 
-	a = openMirror(t, a.dir)
-	a.sync()
-	if got, head := a.read("f"), a.git("show", "main:f"); got != "precious" || head != "precious" {
-		t.Errorf("f reads %q, in the head %q", got, head)
-	}
-	if now := a.git("log", "-1", "--format=%(trailers:key=Smfs-Writer,valueonly)", "main"); now == writer {
-		t.Errorf("it goes on as %s, whose commits are lost", now)
+			a = openMirror(t, a.dir)
+			a.sync()
+			if got, head := a.read("f"), a.git("show", "main:f"); got != "precious" || head != "precious" {
+				t.Errorf("f reads %q, in the head %q", got, head)
+			}
+			if now := a.git("log", "-1", "--format=%(trailers:key=Smfs-Writer,valueonly)", "main"); now == writer {
+				t.Errorf("it goes on as %s, whose commits are lost", now)
+			}
+		})
 	}
 }
 

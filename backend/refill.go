@@ -23,6 +23,12 @@ import (
 // names that had been taken away. A later time alone proves an edit there.
 func (r *resource) fillIndex(tx *index.Tx) error {
 	r.wantScan = true
+	if r.isLess() {
+		r.hasMended("store", "it may lack newer commits, for it does not know what was synced last: what the files have more is committed again")
+		if err := r.goOnFromLess(); err != nil {
+			return err
+		}
+	}
 	batch, err := r.store.NewBatch()
 	if err != nil {
 		return err
@@ -56,16 +62,27 @@ type filler struct {
 	trees   map[object.FileID]object.TreeID // of the directories that have moved since, as the head has them
 }
 
-// sinceSync is what has changed between the last sync and the head. A mark that
-// the store does not know is none.
+// isLess tells whether the store may lack what it had at the last sync. Where it
+// lacks the head's trees as well, their reader tells.
+func (r *resource) isLess() bool {
+	if r.wentBack || r.synced.lost {
+		return !r.wentBack
+	}
+	_, err := diffTrees(r.store, r.synced.tree, r.headC.Tree)
+	if err == nil || r.synced.tree.IsZero() {
+		return false
+	}
+	_, err = diffTrees(r.store, object.TreeID{}, r.headC.Tree)
+	return err == nil
+}
+
+// sinceSync is what has changed between the last sync and the head; nothing where
+// that is not known, for then the disk may be newer in all.
 func (f *filler) sinceSync() *treeDiff {
 	if f.r.wentBack {
-		return &treeDiff{} // the disk may be newer in all
+		return &treeDiff{}
 	}
 	d, err := diffTrees(f.r.store, f.r.synced.tree, f.r.headC.Tree)
-	if err != nil {
-		d, err = diffTrees(f.r.store, object.TreeID{}, f.r.headC.Tree)
-	}
 	if err != nil {
 		return &treeDiff{} // the head is damaged, which its reader tells
 	}

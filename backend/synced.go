@@ -27,11 +27,12 @@ const syncedSuffix = ".synced"
 type syncMark struct {
 	file   string
 	tree   object.TreeID // zero: nothing is known to be
+	lost   bool          // there is a mark, and what it says is of no use
 	next   time.Time     // not before
 	active bool          // a sync is under way
 }
 
-// openSyncMark reads the mark; one that cannot be read is none.
+// openSyncMark reads the mark. Where there is none nothing was synced yet.
 func openSyncMark(file string) syncMark {
 	m := syncMark{file: file}
 	data, err := os.ReadFile(file)
@@ -39,24 +40,28 @@ func openSyncMark(file string) syncMark {
 		m.tree, err = object.ParseTreeID(strings.TrimSpace(string(data)))
 	}
 	if err != nil {
-		m.tree = object.TreeID{}
+		m.tree, m.lost = object.TreeID{}, !errors.Is(err, os.ErrNotExist)
 	}
 	return m
 }
 
 func (m *syncMark) set(tree object.TreeID) error {
-	if err := renameio.WriteFile(m.file, []byte(tree.String()+"\n"), 0o600); err != nil {
-		return fmt.Errorf("note what is synced: %w", err)
+	if err := m.write(tree.String()); err != nil {
+		return err
 	}
-	m.tree = tree
+	m.tree, m.lost = tree, false
 	return nil
 }
 
-// forget takes the mark away: it is not of the history any more.
+// forget says that the mark is not of the history any more, also to the next start.
 func (m *syncMark) forget() error {
-	m.tree = object.TreeID{}
-	if err := os.Remove(m.file); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("forget what is synced: %w", err)
+	m.tree, m.lost = object.TreeID{}, true
+	return m.write("lost")
+}
+
+func (m *syncMark) write(text string) error {
+	if err := renameio.WriteFile(m.file, []byte(text+"\n"), 0o600); err != nil {
+		return fmt.Errorf("note what is synced: %w", err)
 	}
 	return nil
 }
