@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
@@ -19,6 +20,7 @@ func (r *resource) findHead() error {
 	if !r.head.IsZero() {
 		return nil
 	}
+	r.mendPacks()
 	next, applied, err := r.committed()
 	if err != nil || r.store.PackCount() == 0 && next.IsZero() && applied.IsZero() {
 		return err
@@ -60,7 +62,8 @@ func (r *resource) committed() (next, applied object.CommitID, err error) {
 }
 
 // bestHolding returns the commit of the packs that holds the given ones and,
-// among those, the most; zero if there is none.
+// among those, the most; zero if there is none. Where none is given there may be no
+// index to make up directories that are lost: for a repair they have to be there.
 func (r *resource) bestHolding(ids ...object.CommitID) (best object.CommitID, err error) {
 	lineage := object.NewLineage(r.commitHere)
 	var held []object.Cover
@@ -74,7 +77,7 @@ func (r *resource) bestHolding(ids ...object.CommitID) (best object.CommitID, er
 		}
 		held = append(held, c.FullCover(id))
 	}
-	var most *object.Commit
+	var found []foundHead
 	r.store.Commits(func(id object.CommitID, c *object.Commit) {
 		cover := c.FullCover(id)
 		for _, h := range held {
@@ -82,19 +85,48 @@ func (r *resource) bestHolding(ids ...object.CommitID) (best object.CommitID, er
 				return
 			}
 		}
-		if most == nil || r.compareHeads(id, c, best, most) > 0 {
-			best, most = id, c
-		}
+		own, _ := cover.Get(r.writer)
+		found = append(found, foundHead{own.Seq, c.Gen, id, c.Tree})
 	})
+	slices.SortFunc(found, foundHead.compare)
+	whole := wholeTrees{r.store, map[object.TreeID]bool{}}
+	for _, f := range found {
+		if r.aside == "" || len(held) > 0 || whole.has(f.tree) {
+			return f.id, nil
+		}
+	}
 	return best, nil
 }
 
-// compareHeads puts commits in order: those with more of this node's commits
-// last, then the newer.
-func (r *resource) compareHeads(a object.CommitID, ac *object.Commit, b object.CommitID, bc *object.Commit) int {
-	own := func(id object.CommitID, c *object.Commit) uint64 {
-		tip, _ := c.FullCover(id).Get(r.writer)
-		return tip.Seq
+// foundHead is a commit that may become the head.
+type foundHead struct {
+	own  uint64 // of this node's commits it holds as many
+	gen  uint64
+	id   object.CommitID
+	tree object.TreeID
+}
+
+// compare puts those with more of this node's commits first, then the newer.
+func (f foundHead) compare(o foundHead) int {
+	return cmp.Or(cmp.Compare(o.own, f.own), cmp.Compare(o.gen, f.gen), bytes.Compare(f.id[:], o.id[:]))
+}
+
+// wholeTrees tells of which trees all directories can be read. One is looked at once.
+type wholeTrees struct {
+	src  directories
+	seen map[object.TreeID]bool
+}
+
+func (w wholeTrees) has(t object.TreeID) bool {
+	is, seen := w.seen[t]
+	if t.IsZero() || seen {
+		return t.IsZero() || is
 	}
-	return cmp.Or(cmp.Compare(own(a, ac), own(b, bc)), cmp.Compare(ac.Gen, bc.Gen), bytes.Compare(b[:], a[:]))
+	d, err := w.src.Directory(t)
+	is = err == nil
+	for i := 0; is && i < len(d.Entries); i++ {
+		is = d.Entries[i].Kind != object.Dir || w.has(d.Entries[i].Tree)
+	}
+	w.seen[t] = is
+	return is
 }

@@ -34,8 +34,20 @@ func (r *resource) mendHead(dir string, cause error) bool {
 	return true
 }
 
-// goBack makes the newest commit of the packs the head, where what the index
-// knows to be committed is lost.
+// mendPacks copies what is readable in damaged packs before the head is looked for.
+func (r *resource) mendPacks() {
+	if r.aside == "" {
+		return
+	}
+	aside := filepath.Join(r.aside, "store", r.name+".git")
+	err := r.store.Mend(context.Background(), aside, func(text string) { r.hasMended("store", "%s", text) })
+	if err != nil {
+		r.log.Warn("cannot mend the packs", "resource", r.name, "error", err)
+	}
+}
+
+// goBack makes the newest commit of the packs whose directories can be read the
+// head, where what the index knows to be committed is lost.
 func (r *resource) goBack(file string, cause error) error {
 	if r.aside == "" || !errors.Is(r.damaged(cause), ErrDamaged) {
 		return cause

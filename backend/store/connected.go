@@ -21,7 +21,8 @@ type checkedDir struct {
 // CheckConnected checks that everything reachable from head is here and well
 // formed: each commit's generation and cover follow from its parents', every
 // directory decodes and validates, each entry's content is there and of the
-// right type. It stops at what the store has, which is complete (see Batch).
+// right type. It stops at what the store has, which is complete (see Batch), and
+// was not sent: what was lost here may come back with what the store still has.
 // Signatures are the caller's to verify. The error wraps ErrMissing,
 // ErrWrongType or object.ErrInvalid and names the object.
 //
@@ -30,7 +31,7 @@ type checkedDir struct {
 func (in *Incoming) CheckConnected(head object.CommitID) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	isNew := func(id object.CommitID) bool { return !in.checked[id] && !in.store.Has(id) }
+	isNew := func(id object.CommitID) bool { return !in.checked[id] && in.isNew(id) }
 	commits, err := in.parentsFirst([]object.CommitID{head}, isNew)
 	if err != nil {
 		return fmt.Errorf("check history of %s: %w", head, err)
@@ -108,6 +109,12 @@ func (in *Incoming) need(id [20]byte) bool {
 	return ok
 }
 
+// isNew tells whether an object was sent or the store does not have it.
+func (in *Incoming) isNew(id [20]byte) bool {
+	_, sent := in.own.idx.search(id)
+	return sent || !in.store.Has(id)
+}
+
 // marking reads the parts of a directory and marks them.
 type marking struct{ in *Incoming }
 
@@ -141,7 +148,7 @@ func (in *Incoming) checkDir(dir checkedDir, bases []object.TreeID, depth int) e
 	if err := validate(); err != nil {
 		return fmt.Errorf("directory %s: %w", dir.id, err)
 	}
-	if !in.store.Has(dir.id) {
+	if in.isNew(dir.id) {
 		if err := in.checkEntries(d, in.baseDirs(bases), depth); err != nil {
 			return err
 		}

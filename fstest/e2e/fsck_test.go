@@ -290,6 +290,27 @@ func TestFsckPeer(t *testing.T) {
 	contains(t, a.Run("log", a.Path("one")), "one")
 }
 
+// TestFsckFurtherBack loses the newest commit, and the root of the one before, which
+// thus is none to go on from: that takes an older one. With a peer all is in one
+// history again, and no file has changed.
+func TestFsckFurtherBack(t *testing.T) {
+	t.Parallel()
+	a, b, _ := mounted(t)
+	writeHistory(t, a)
+	a.Run("wait", "--mirrored", "--timeout", "60s")
+	newest := a.Git("rev-parse", "main")
+	a.Umount()
+	damageObjects(t, a, newest, a.Git("rev-parse", "main~1^{tree}"))
+	exitsWith(t, a, exitMended, "the newest commits are lost", "fsck", "--repair")
+	clean(t, a)
+	a.Umount()
+	a.Mount()
+	same(t, a, b)
+	a.Git("merge-base", "--is-ancestor", newest, "main")
+	b.Umount()
+	intact(t, b)
+}
+
 // TestFsckBusy checks a mounted mirror while it is written to, beside a peer that
 // is written to as well: there is nothing to find.
 func TestFsckBusy(t *testing.T) {
