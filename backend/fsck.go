@@ -44,6 +44,8 @@ type fsck struct {
 	fn     func(FsckNews) error
 	aside  string
 	err    error // of fn: nobody listens any more
+
+	unasked bool // a peer could not help out with the resource at hand
 }
 
 func (f *fsck) tell(n FsckNews) {

@@ -18,6 +18,9 @@ import (
 // from the index, and from peers.
 func (f *fsck) store(r *resource) error {
 	f.looking("%s: the history (%d MiB)", r.name, r.store.Size()>>20)
+	if f.repair {
+		defer f.e.sessions.sendAgain(r)
+	}
 	faults, err := f.storeFaults(r)
 	if err != nil || len(faults) == 0 {
 		return err
@@ -39,6 +42,9 @@ func (f *fsck) storeHint(fault store.Fault) string {
 		return "`smfs fsck --repair` mends what it can"
 	case fault.Object == [20]byte{}:
 		return "it cannot be mended by itself; a copy of the store does"
+	}
+	if f.unasked {
+		return "the files do not have it, and not all peers in reach could be asked: run `smfs fsck --repair` again"
 	}
 	return "neither the files nor a peer in reach has it: with a peer that may, or a copy of the store in its place, run `smfs fsck --repair` again"
 }
@@ -142,6 +148,7 @@ func (r *resource) fromDisk(batch *store.Batch, faults []store.Fault) error {
 func (f *fsck) fromPeers(r *resource, faults []store.Fault) ([]store.Fault, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, f.e.o.Config.Main.Timeout)
 	defer cancel()
+	f.unasked = false
 	asked := map[string]bool{}
 	var failed error
 	f.e.sessions.tryNow(nil)
@@ -168,7 +175,7 @@ func (f *fsck) fromPeers(r *resource, faults []store.Fault) ([]store.Fault, erro
 	if f.ctx.Err() != nil {
 		return faults, f.ctx.Err()
 	}
-	if failed != nil && len(faults) > 0 {
+	if f.unasked = failed != nil; f.unasked && len(faults) > 0 {
 		f.found(Finding{Resource: r.name, Part: "store", State: Noted, Text: "a peer could not help out: " + failed.Error()})
 	}
 	return faults, nil

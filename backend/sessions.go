@@ -349,12 +349,32 @@ func (s *sessions) push(r *resource, a replica.Push) {
 		s.log.Warn("push failed", "resource", r.name, "peer", l.name, "error", err)
 		if errors.Is(err, &peer.Refusal{Code: peer.UnknownResource}) {
 			s.unshare(l, r)
-		} else if !errors.Is(err, &peer.Refusal{Code: peer.Fork}) && !errors.Is(err, &peer.Refusal{Code: peer.NotAuthorised}) {
+		} else if !lacks(err) && !errors.Is(err, &peer.Refusal{Code: peer.Fork}) && !errors.Is(err, &peer.Refusal{Code: peer.NotAuthorised}) {
 			l.session.Abort(err) // the dialer connects anew, and what is missing is found out again
 		}
 		s.note(l.node, r, err, err)
 	}
 	r.post(s.ctx, func() { r.act(r.replica.PushDone(a.Peer, a.Head, err)) })
+}
+
+// lacks tells whether it is our store that has not all it should: the peer may be what
+// helps out, and a new session would not do better.
+func lacks(err error) bool {
+	var refused *peer.Refusal
+	return !errors.As(err, &refused) && (errors.Is(err, store.ErrMissing) || errors.Is(err, store.ErrCorrupt))
+}
+
+// sendAgain has the nodes sent what could not be read before.
+func (s *sessions) sendAgain(r *resource) {
+	s.mu.Lock()
+	var links []*link
+	for _, list := range s.links {
+		links = append(links, list[0])
+	}
+	s.mu.Unlock()
+	for _, l := range links {
+		s.connect(l, r)
+	}
 }
 
 // hangUp ends the sessions that share a resource; the dialers connect anew.
@@ -382,8 +402,7 @@ func (s *sessions) refuse(r *resource, a replica.Refuse) {
 func (s *sessions) note(node string, r *resource, cause, err error) {
 	s.fault(node, err)
 	var refused *peer.Refusal
-	lacks := errors.Is(cause, store.ErrMissing) || errors.Is(cause, store.ErrCorrupt)
-	if !lacks && (!errors.As(cause, &refused) || refused.Code == peer.UnknownResource) {
+	if !lacks(cause) && (!errors.As(cause, &refused) || refused.Code == peer.UnknownResource) {
 		return
 	}
 	s.mu.Lock()

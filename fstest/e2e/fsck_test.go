@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/silvermirror/smfs/fstest"
+	"github.com/silvermirror/smfs/fstest/sshd"
 )
 
 const exitMended = 14
@@ -288,6 +289,54 @@ func TestFsckPeer(t *testing.T) {
 	wrote(t, a, "four")
 	same(t, a, b)
 	contains(t, a.Run("log", a.Path("one")), "one")
+}
+
+// unsent has a write and replace a file while b is not in reach, and returns the id of
+// what was replaced: only the history of a has it. a is unmounted.
+func unsent(t *testing.T, a *fstest.Mirror, host *sshd.Server) string {
+	t.Helper()
+	host.Down()
+	check(t, put(a, "one", "an older version of some length\n"))
+	a.Run("wait", "--committed")
+	older := a.Git("rev-parse", "main:one")
+	check(t, put(a, "one", "the newest version\n"))
+	a.Run("wait", "--committed")
+	a.Umount()
+	host.Up()
+	return older
+}
+
+// TestFsckPeerHelps loses a version that the peer has and one that nobody has, which
+// the peer was to be sent: that it cannot be is no reason not to ask it.
+func TestFsckPeerHelps(t *testing.T) {
+	t.Parallel()
+	a, _, host := mounted(t)
+	wrote(t, a, "base")
+	theirs := a.Git("rev-parse", "main:base")
+	check(t, put(a, "base", "newer"))
+	a.Run("wait", "--mirrored", "--timeout", "60s")
+	lost := unsent(t, a, host)
+	damageObjects(t, a, theirs, lost)
+	out := refused(t, a, []string{"fsck", "--repair"}, theirs+": it is back, from peer", lost, "neither the files nor a peer")
+	if n := strings.Count(out, "store: damaged: "); n != 1 {
+		t.Errorf("%d things are left:\n%s", n, out)
+	}
+}
+
+// TestFsckSendsAgain has what the peer lacks damaged, and a copy put in its place: it
+// is sent without anything new.
+func TestFsckSendsAgain(t *testing.T) {
+	t.Parallel()
+	a, b, host := mounted(t)
+	older := unsent(t, a, host)
+	pack := packOf(t, a, older) + ".pack"
+	whole := content(t, pack)
+	damageObjects(t, a, older)
+	a.Mount()
+	refused(t, a, []string{"wait", "--mirrored", "--timeout", "60s"}, older)
+	check(t, os.WriteFile(beneath(t, a)+"/store/mirror.git/objects/pack/"+filepath.Base(pack), []byte(whole), 0o600))
+	a.Run("fsck", "--repair")
+	same(t, a, b)
 }
 
 // TestFsckFurtherBack loses the newest commit, and the root of the one before, which
