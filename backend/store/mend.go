@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // Mend makes the files of the store whole as far as their content can be read:
@@ -177,7 +179,12 @@ func (m *mender) unreadable() error {
 		return err
 	}
 	for _, name := range names {
-		if m.s.hasPack(name) || m.s.canOpen(name) {
+		if m.s.hasPack(name) {
+			continue
+		}
+		if garbage, err := m.s.isGarbage(name); err != nil {
+			return err
+		} else if !garbage {
 			continue
 		}
 		if err := m.putFilesAside(name); err != nil {
@@ -188,16 +195,22 @@ func (m *mender) unreadable() error {
 	return nil
 }
 
-// canOpen tells whether a pack is whole, or gone by now.
-func (s *Store) canOpen(name string) bool {
+// isGarbage tells whether a pack is damaged, not only out of reach for now.
+func (s *Store) isGarbage(name string) (bool, error) {
 	p, err := openPack(s.codec, name, nil)
 	if errors.Is(err, ErrBadIdx) || errors.Is(err, os.ErrNotExist) {
 		p, err = s.rebuildIdx(name)
 	}
-	if err == nil {
+	if p != nil {
 		_ = p.file.Close() // it was only read
 	}
-	return err == nil || errors.Is(err, os.ErrNotExist)
+	switch {
+	case err == nil, errors.Is(err, os.ErrNotExist): // gone by now
+		return false, nil
+	case errors.Is(err, ErrDamaged), errors.Is(err, ErrBadPack), errors.Is(err, unix.EIO):
+		return true, nil
+	}
+	return false, err
 }
 
 // head writes the ref of the head again where it is gone or unreadable. One that

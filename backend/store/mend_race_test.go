@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,6 +65,19 @@ func TestMendBesideBatches(t *testing.T) {
 			t.Errorf("the object of batch %d is lost", i)
 		}
 	}
+}
+
+// TestMendOutOfReach has a pack that cannot be opened for now: it stays.
+func TestMendOutOfReach(t *testing.T) {
+	s := newTestStore(t)
+	pack := filepath.Join(s.packDir(), "pack-"+strings.Repeat("ab", 20)+".pack")
+	must(t, os.Symlink(pack, pack))
+	if err := s.Mend(context.Background(), t.TempDir(), func(text string) { t.Errorf("mended: %s", text) }); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("mend: %v", err)
+	}
+	_, err := os.Lstat(pack)
+	must(t, err)
+	must(t, s.Close())
 }
 
 // noIdx is a disk without room for the index of a pack.

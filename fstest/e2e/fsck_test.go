@@ -210,6 +210,27 @@ func TestFsckUnusable(t *testing.T) {
 	contains(t, m.Run("version"), "smfs") // and nothing hangs
 }
 
+// TestFsckNoDisk has the directory of a resource not there: that is no damage of its
+// history, which nobody is told to give up.
+func TestFsckNoDisk(t *testing.T) {
+	t.Parallel()
+	m, outside := withFar(t)
+	m.Mount()
+	check(t, put(m, "far/one", "one"))
+	m.Run("wait", "--committed")
+	m.Umount()
+	check(t, os.Rename(outside, outside+".away"))
+	for _, args := range [][]string{{"fsck"}, {"fsck", "--repair"}} {
+		out := refused(t, m, args, "far: files: damaged", "is its disk mounted?")
+		if strings.Contains(out, "store") || strings.Contains(out, "history:") {
+			t.Errorf("it says:\n%s", out)
+		}
+	}
+	_, _ = m.Try("umount", m.Dir) // the engine ends, and says again what was not there
+	check(t, os.Rename(outside+".away", outside))
+	clean(t, m)
+}
+
 // TestFsckMounted damages what a running engine does not read again, and has it
 // mended beside the mount.
 func TestFsckMounted(t *testing.T) {
