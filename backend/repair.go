@@ -70,15 +70,10 @@ func (r *resource) goBack(file string, cause error) error {
 // files stay as they are: what they have more is committed again, by a new writer,
 // for others may have what was lost; and nothing of it is taken for the work of a
 // power loss.
-func (r *resource) goOnFromLess() (err error) {
-	m := r.store.Meta()
-	if m.Incarnation, err = newID(); err == nil {
-		err = r.store.SetMeta(m)
-	}
-	if err != nil {
+func (r *resource) goOnFromLess() error {
+	if err := r.renew(); err != nil {
 		return err
 	}
-	r.setWriter()
 	r.wentBack = true
 	return r.synced.forget()
 }

@@ -25,8 +25,10 @@ index. It works beside a mount, and takes as long as reading the history does.
 With --repair, what can be mended is: lost objects come back from the files or
 from a peer, what is readable of a damaged pack is kept, indexes are made anew.
 The index, and a history that cannot be used at all, are mended only while the
-mirror is not mounted. Files are never touched, and what is replaced is kept in
-.silvermirror/damaged.
+mirror is not mounted. What is replaced is kept in .silvermirror/damaged. No file
+is changed but as at every start, which brings what is behind to the newest
+version; where newer versions than the history has may be lost, none is, and
+what the files have more is committed again.
 
 What every start mends by itself (an index after a power loss, a torn journal)
 is told by the first fsck after it.
