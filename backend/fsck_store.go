@@ -29,6 +29,14 @@ func (f *fsck) store(r *resource) error {
 		if faults, err = f.mendStore(r, faults); err != nil {
 			return err
 		}
+		if len(faults) > 0 {
+			if err := f.leaveOut(r, faults); err != nil {
+				return err
+			}
+			if faults, err = f.storeFaults(r); err != nil {
+				return err
+			}
+		}
 	}
 	for _, fault := range faults {
 		f.found(Finding{Resource: r.name, Part: "store", State: Damaged, Text: fault.Text, Hint: f.storeHint(fault)})

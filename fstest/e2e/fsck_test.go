@@ -328,20 +328,28 @@ func unsent(t *testing.T, a *fstest.Mirror, host *sshd.Server) string {
 }
 
 // TestFsckPeerHelps loses a version that the peer has and one that nobody has, which
-// the peer was to be sent: that it cannot be is no reason not to ask it.
+// the peer was to be sent: that it cannot be is no reason not to ask it, and what came
+// after it is sent without it.
 func TestFsckPeerHelps(t *testing.T) {
 	t.Parallel()
-	a, _, host := mounted(t)
+	a, b, host := mounted(t)
 	wrote(t, a, "base")
 	theirs := a.Git("rev-parse", "main:base")
 	check(t, put(a, "base", "newer"))
 	a.Run("wait", "--mirrored", "--timeout", "60s")
 	lost := unsent(t, a, host)
 	damageObjects(t, a, theirs, lost)
-	out := refused(t, a, []string{"fsck", "--repair"}, theirs+": it is back, from peer", lost, "neither the files nor a peer")
-	if n := strings.Count(out, "store: damaged: "); n != 1 {
-		t.Errorf("%d things are left:\n%s", n, out)
-	}
+	out := refused(t, a, []string{"fsck", "--repair"}, "all of it is mended", theirs+": it is back, from peer")
+	contains(t, out, lost+": nobody has it", "recorded anew")
+	clean(t, a)
+	a.Umount()
+	a.Mount()
+	check(t, errors.Join(put(a, "fromA", "x"), put(b, "fromB", "y")))
+	same(t, a, b)
+	has("one", "the newest version\n")(t, b, "")
+	check(t, errors.Join(fsck(a), fsck(b)))
+	clean(t, a)
+	clean(t, b)
 }
 
 // TestFsckSendsAgain has what the peer lacks damaged, and a copy put in its place: it
