@@ -256,6 +256,9 @@ func (r *resource) useIndex(file string, told bool) (err error) {
 			return err
 		}
 	}
+	if err := r.goBackToWhole(); err != nil {
+		return err
+	}
 	return r.index.Update(func(tx *index.Tx) error {
 		r.wantScan = r.wantScan || tx.Unseen()
 		if r.wantScan {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/silvermirror/smfs/backend/index"
+	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/store"
 )
 
@@ -64,6 +65,34 @@ func (r *resource) goBack(file string, cause error) error {
 	}
 	r.hasMended("store", "the newest commits are lost (%v): the history goes on from the newest that is left, and what the files have more is committed again", cause)
 	return r.findHead()
+}
+
+// goBackToWhole makes an older commit the head where directories of the head are lost,
+// and the index with them, which could make them up.
+func (r *resource) goBackToWhole() error {
+	if r.aside == "" || r.headC == nil {
+		return nil
+	}
+	if disk, err := r.diskTree(); err != nil || !disk.IsZero() {
+		return err
+	}
+	if (wholeTrees{r.store, map[object.TreeID]bool{}}).has(r.headC.Tree) {
+		return nil
+	}
+	r.mendPacks()
+	old := r.head
+	head, err := r.bestHolding()
+	if err != nil || head.IsZero() || head == old {
+		return err // its reader tells what is not there
+	}
+	if err := r.goOnFromLess(); err != nil {
+		return err
+	}
+	if err := r.store.UpdateRefs(store.RefUpdate{Name: headRef, Old: old, New: head}); err != nil {
+		return err
+	}
+	r.hasMended("store", "directories of the newest commit %s are lost: the history goes on from %s, and what the files have more is committed again", old, head)
+	return r.openHead()
 }
 
 // goOnFromLess is for a history that may have had newer commits than there are. The

@@ -102,6 +102,10 @@ func TestFsckRepair(t *testing.T) {
 		{"a version on disk", func(t *testing.T, m *fstest.Mirror) { headOf(t, m, "main:two")() }, exitDamaged, `file "two"`, "it is back, from the files"},
 		{"a directory", func(t *testing.T, m *fstest.Mirror) { headOf(t, m, "main:d/e")() }, exitDamaged, `directory "/d/e"`, "it is back, from the files"},
 		{"the root directory", func(t *testing.T, m *fstest.Mirror) { headOf(t, m, "main^{tree}")() }, exitDamaged, `directory "/"`, "it is back, from the files"},
+		{"the root directory and the index", func(t *testing.T, m *fstest.Mirror) {
+			headOf(t, m, "main^{tree}")()
+			check(t, os.Remove(m.Path(indexFile)))
+		}, exitDamaged, "cannot be used", "directories of the newest commit"},
 		{"the newest commit", func(t *testing.T, m *fstest.Mirror) { headOf(t, m, "main")() }, exitDamaged, "cannot be used", "the newest commits are lost"},
 		{"a pack's end", func(t *testing.T, m *fstest.Mirror) {
 			file := packs(t, m.Store(), ".pack")[0]
