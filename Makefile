@@ -86,7 +86,7 @@ need-test:
 	@./.ci/fuse-device
 
 need-bench: need-test
-	@./.ci/need bindfs=bindfs
+	@./.ci/need bindfs=bindfs fio=fio pv=pv
 
 clean:
 	rm -rf bin

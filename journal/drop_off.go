@@ -1,4 +1,4 @@
-//go:build !journaldrop
+//go:build !journaldrop && !journaloff
 
 package journal
 

@@ -5,9 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
-	"text/tabwriter"
 	"time"
 )
 
@@ -16,26 +14,9 @@ const (
 	filesPerDir = 1000
 )
 
-// operation is one kind of work on all files of a directory tree.
-type operation struct {
-	name string
-	do   func(dir string) error
-}
-
-var operations = []operation{
-	{"create+write+close", eachFile(func(path string) error { return os.WriteFile(path, []byte("a small file\n"), 0o644) })},
-	{"stat, after a write", eachFile(func(path string) error { _, err := os.Lstat(path); return err })},
-	{"stat, hot", eachFile(func(path string) error { _, err := os.Lstat(path); return err })},
-	{"readdir+stat, cold", list},
-	{"open+read+close", eachFile(func(path string) error { _, err := os.ReadFile(path); return err })},
-	{"rewrite", eachFile(func(path string) error { return os.WriteFile(path, []byte("another text\n"), 0o644) })},
-	{"rename", eachFile(func(path string) error { return os.Rename(path, path+".renamed") })},
-	{"unlink", eachFile(func(path string) error { return os.Remove(path + ".renamed") })},
-}
-
-// eachFile makes an operation of what is done with one file.
-func eachFile(do func(path string) error) func(dir string) error {
-	return func(dir string) error {
+// eachFile does something with each of the files.
+func eachFile(do func(path string) error) func(string) (time.Duration, error) {
+	return timed(func(dir string) error {
 		for d := range dirs {
 			for f := range filesPerDir {
 				if err := do(filepath.Join(dir, fmt.Sprintf("d%d/file%04d.txt", d, f))); err != nil {
@@ -44,7 +25,7 @@ func eachFile(do func(path string) error) func(dir string) error {
 			}
 		}
 		return nil
-	}
+	})
 }
 
 // list reads all directories, and looks at each name as it comes, as ls -l does;
@@ -80,73 +61,36 @@ func listOne(dir string) error {
 	}
 }
 
-// BenchmarkMetadata measures operations on names, on 10,000 small files over tmpfs:
-// smfs on both data paths, bindfs, go-fuse's loopback, and tmpfs itself. The
-// figures are of the best of b.N rounds; the filesystems take turns.
+// BenchmarkMetadata measures operations on names, on 10,000 small files.
 func BenchmarkMetadata(b *testing.B) {
-	kinds := filesystems()
-	best := map[string]map[string]time.Duration{}
-	for _, op := range operations {
-		best[op.name] = map[string]time.Duration{}
-	}
-	for range b.N {
-		for _, k := range kinds {
-			measure(b, k, best)
-		}
-	}
-	b.Log("\n" + table(kinds, best))
+	perFile := unit{"us", func(d time.Duration) float64 { return float64(d.Microseconds()) / (dirs * filesPerDir) }}
+	compare(b, perFile, []job{
+		{name: "create+write+close", do: func(dir string) (time.Duration, error) {
+			if err := makeDirs(dir); err != nil {
+				return 0, err
+			}
+			return eachFile(func(path string) error { return os.WriteFile(path, []byte("a small file\n"), 0o644) })(dir)
+		}},
+		{name: "stat, after a write", do: eachFile(stat)},
+		{name: "stat, hot", do: eachFile(stat)},
+		{name: "readdir+stat, cold", cold: true, do: timed(list)},
+		{name: "open+read+close", do: eachFile(func(path string) error { _, err := os.ReadFile(path); return err })},
+		{name: "rewrite", do: eachFile(func(path string) error { return os.WriteFile(path, []byte("another text\n"), 0o644) })},
+		{name: "rename", do: eachFile(func(path string) error { return os.Rename(path, path+".renamed") })},
+		{name: "unlink", do: eachFile(func(path string) error { return os.Remove(path + ".renamed") })},
+	})
 }
 
-// measure does each operation once on one filesystem.
-func measure(b *testing.B, k filesystem, best map[string]map[string]time.Duration) {
-	dir := k.mount(b, tmpfs(b))
+func makeDirs(dir string) error {
 	for d := range dirs {
 		if err := os.Mkdir(filepath.Join(dir, fmt.Sprint("d", d)), 0o755); err != nil {
-			b.Fatal(err)
+			return err
 		}
 	}
-	for _, op := range operations {
-		if strings.HasSuffix(op.name, "cold") {
-			dropCaches(b)
-		}
-		start := time.Now()
-		if err := op.do(dir); err != nil {
-			b.Fatalf("%s on %s: %v", op.name, k.name, err)
-		}
-		took := time.Since(start)
-		if was := best[op.name][k.name]; was == 0 || took < was {
-			best[op.name][k.name] = took
-		}
-	}
+	return nil
 }
 
-// table shows microseconds an operation, and how many times as fast as the faster
-// of the peers smfs is.
-func table(kinds []filesystem, best map[string]map[string]time.Duration) string {
-	var out strings.Builder
-	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "us\t")
-	for _, k := range kinds {
-		fmt.Fprint(w, k.name, "\t")
-	}
-	fmt.Fprintln(w, "peers/smfs\tpeers/smfs-user\t")
-	for _, op := range operations {
-		fmt.Fprint(w, op.name, "\t")
-		for _, k := range kinds {
-			fmt.Fprintf(w, "%.1f\t", float64(best[op.name][k.name].Microseconds())/(dirs*filesPerDir))
-		}
-		peer := min(best[op.name]["bindfs"], best[op.name]["loopback"])
-		for _, k := range []string{"smfs", "smfs-user"} {
-			fmt.Fprintf(w, "%.2f\t", float64(peer)/float64(best[op.name][k]))
-		}
-		fmt.Fprintln(w)
-	}
-	w.Flush()
-	return out.String()
-}
-
-func dropCaches(b *testing.B) {
-	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("2\n"), 0); err != nil {
-		b.Fatal(err)
-	}
+func stat(path string) error {
+	_, err := os.Lstat(path)
+	return err
 }
