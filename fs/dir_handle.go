@@ -18,6 +18,8 @@ type dirHandle struct {
 	mu     sync.Mutex // guards the rest
 	fd     int        // -1: not open yet
 	stream fs.DirStream
+
+	plain int // names that were listed without attributes; foresight's
 }
 
 // OpendirHandle opens the directory for listing. The kernel keeps the listing
@@ -179,6 +181,7 @@ func (h *dirHandle) Fsyncdir(ctx context.Context, flags uint32) syscall.Errno {
 
 // Releasedir closes the directory.
 func (h *dirHandle) Releasedir(ctx context.Context, flags uint32) {
+	h.d.m.foresight.ended(h)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.stream != nil {

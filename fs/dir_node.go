@@ -23,6 +23,8 @@ type DirNode struct {
 	own   *zone  // not nil: a zone begins here
 	fixed *dirFD // not nil: reached by this fd, not through its parent
 	fd    *dirFD // guarded by dirFDs.mu
+
+	plain plainNames // foresight's
 }
 
 // newDir makes the node of a directory found as name in d.
@@ -132,6 +134,14 @@ func (d *DirNode) find(ctx context.Context, name string, st *unix.Statx_t) (*nod
 
 // Lookup finds a name; it does not follow a symlink.
 func (d *DirNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	n, errno := d.lookup(ctx, name, out)
+	if errno == 0 {
+		d.m.foresight.found(d)
+	}
+	return n, errno
+}
+
+func (d *DirNode) lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	if d.IsRoot() {
 		if n, errno, ok := d.m.views.lookup(ctx, name, out); ok {
 			return n, errno

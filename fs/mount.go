@@ -32,6 +32,7 @@ type Mount struct {
 	dirs          dirFDs
 	actors        actors
 	writers       writers
+	foresight     foresight
 	queue         *queue
 	forget        *forgetter
 	gate          *gate
@@ -62,14 +63,15 @@ func New(o Options) (*Mount, error) {
 	o.StateDir = cmp.Or(o.StateDir, stateDirName)
 	o.Source = cmp.Or(o.Source, fsName)
 	m := &Mount{
-		log:      o.Log,
-		journal:  o.Journal,
-		stateDir: o.StateDir,
-		paths:    make(map[string]string),
-		dir:      o.Dir,
-		actors:   actors{now: time.Now},
-		dirs:     dirFDs{max: dirFDsMax},
-		done:     make(chan struct{}),
+		log:       o.Log,
+		journal:   o.Journal,
+		stateDir:  o.StateDir,
+		paths:     make(map[string]string),
+		dir:       o.Dir,
+		actors:    actors{now: time.Now},
+		foresight: newForesight(),
+		dirs:      dirFDs{max: dirFDsMax},
+		done:      make(chan struct{}),
 	}
 	if m.log == nil {
 		m.log = slog.New(slog.DiscardHandler)
@@ -152,7 +154,7 @@ func (m *Mount) fuseOptions(o Options, st *unix.Statx_t) *fs.Options {
 			MaxBackground:        128,
 			EnableSymlinkCaching: true,
 			EnableAcl:            !m.alone, // it has the kernel check permissions
-			ExtraCapabilities:    killPrivV2 | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT | fuse.CAP_READDIRPLUS_AUTO | fuse.CAP_ASYNC_DIO,
+			ExtraCapabilities:    killPrivV2 | fuse.CAP_ATOMIC_O_TRUNC | fuse.CAP_DONT_MASK | fuse.CAP_SETXATTR_EXT | fuse.CAP_ASYNC_DIO,
 			Debug:                o.Debug,
 			Logger:               log.New(logWriter{m.log}, "", 0),
 		},

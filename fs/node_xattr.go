@@ -3,7 +3,9 @@ package fs
 import (
 	"bytes"
 	"context"
+	"os"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -13,11 +15,20 @@ import (
 
 const (
 	capabilityAttr = "security.capability"
+	labelAttr      = "security.selinux"
 	ownPrefix      = "user.smfs." // how a resource's root is known: not the user's to see or copy
 	trustedPrefix  = "trusted."
 )
 
-// Getxattr reads one attribute; it does not follow a symlink.
+// hasLabels tells whether this kernel labels files.
+var hasLabels = sync.OnceValue(func() bool {
+	_, err := os.Stat("/sys/fs/selinux/enforce")
+	return err == nil
+})
+
+// Getxattr reads one attribute; it does not follow a symlink. That a file has no
+// label where nothing has one is told as "not supported", which ls takes to hold for
+// all files: `ls -l` asks for each otherwise.
 func (n *node) Getxattr(ctx context.Context, name string, dest []byte) (uint32, syscall.Errno) {
 	if strings.HasPrefix(name, ownPrefix) || name == capabilityAttr && !n.privileged.Load() {
 		return 0, syscall.ENODATA
@@ -28,6 +39,9 @@ func (n *node) Getxattr(ctx context.Context, name string, dest []byte) (uint32, 
 	}
 	defer ref.release()
 	size, err := ref.getxattr(name, dest)
+	if err == unix.ENODATA && name == labelAttr && !hasLabels() {
+		err = unix.EOPNOTSUPP
+	}
 	if err != nil {
 		return 0, n.m.errno(err)
 	}

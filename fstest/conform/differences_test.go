@@ -2,6 +2,7 @@ package conform
 
 import (
 	"fmt"
+	"os"
 	"testing"
 	"unsafe"
 
@@ -21,6 +22,7 @@ func differences() []check {
 	list := []check{
 		{name: "reserved names", do: reservedNames, why: "apply needs names for what it puts into place"},
 		{name: "reserved xattrs", do: reservedXattrs, why: "a resource's root carries its id"},
+		{name: "no label of SELinux", do: noLabel, where: kind.unlabeled, why: "ls -l asks for that of each file until it is told that there are none"},
 		{name: "RENAME_WHITEOUT", do: renameWhiteout, whose: users, why: "for overlay filesystems, which FUSE cannot carry anyway"},
 		{name: "devices have no effect", do: devicesOpen, whose: users, why: "a mount is nodev and nosuid unless it is asked for"},
 		{name: "collapse and insert a range", do: fallocateShifts, why: "the kernel's FUSE refuses them"},
@@ -52,6 +54,12 @@ func (k kind) carriesData() bool { return !k.passthrough }
 // carriesItself: the kernel reads and writes the files beneath by itself.
 func (k kind) carriesItself() bool { return k.passthrough }
 
+// unlabeled: the kernel has no SELinux.
+func (kind) unlabeled() bool {
+	_, err := os.Stat("/sys/fs/selinux/enforce")
+	return err != nil
+}
+
 // quiet is a test that a check may fail.
 type quiet struct{ testing.TB }
 
@@ -66,6 +74,11 @@ func reservedXattrs(s *scene) {
 	s.files("f")
 	s.fails("set", unix.Setxattr(s.p("f"), "user.smfs.x", []byte("v"), 0), done)
 	s.is("get", s.getxattr("f", "user.smfs.x"), `"v"`)
+}
+
+func noLabel(s *scene) {
+	s.files("f")
+	s.is("get", s.getxattr("f", "security.selinux"), "ENODATA")
 }
 
 func renameWhiteout(s *scene) {
