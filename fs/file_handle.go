@@ -31,6 +31,7 @@ type fileHandle struct {
 // newHandle makes the handle of an open fd, which it takes over.
 func (n *node) newHandle(ctx context.Context, fd int, flags uint32) *fileHandle {
 	h := &fileHandle{n: n, fd: fd, opener: opener(ctx), writable: writes(flags), passFD: -1}
+	n.m.handles.open.Add(1)
 	n.mu.Lock()
 	n.open = append(n.open, h)
 	n.mu.Unlock()
@@ -205,6 +206,7 @@ func (h *fileHandle) close() {
 	err := unix.Close(h.fd)
 	h.dropPassthrough()
 	h.closing.Unlock()
+	h.n.m.handles.open.Add(-1)
 	if h.writable {
 		h.n.m.queue.sendAttr(h.n) // a mapping moved the times behind the kernel's back
 	}

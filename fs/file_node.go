@@ -60,6 +60,9 @@ func (f *FileNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint3
 	flags &^= unix.O_EXCL
 	var h *fileHandle
 	err := f.m.enters(ctx)
+	if err == nil {
+		err = f.m.handles.room()
+	}
 	if err != nil {
 		return nil, 0, f.m.errno(err)
 	}

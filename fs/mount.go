@@ -33,6 +33,7 @@ type Mount struct {
 	actors        actors
 	writers       writers
 	foresight     foresight
+	handles       handles
 	queue         *queue
 	forget        *forgetter
 	gate          *gate
@@ -85,6 +86,9 @@ func New(o Options) (*Mount, error) {
 		return nil, err
 	}
 	m.alone = m.id.isAlone(o)
+	if m.handles.max = o.maxHandles; m.handles.max == 0 {
+		m.handles.max = maxHandles()
+	}
 	if m.base, err = openBacking(o); err != nil {
 		return nil, err
 	}

@@ -73,6 +73,9 @@ func (d *DirNode) Create(ctx context.Context, name string, flags, mode uint32, o
 	if d.isPlace(name) {
 		return nil, nil, 0, syscall.EBUSY
 	}
+	if err := d.m.handles.room(); err != nil {
+		return nil, nil, 0, d.m.errno(err)
+	}
 	var n *node
 	var h *fileHandle
 	err := d.mutate(ctx, journal.KindCreate, name, journal.FileKey{}, func(dirfd int) error {
@@ -122,6 +125,9 @@ func (d *DirNode) opened(ctx context.Context, fd int, name string, flags uint32,
 // one, by Link.
 func (d *DirNode) Tmpfile(ctx context.Context, flags, mode uint32, out *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
 	if err := d.zone().refuses(); err != nil {
+		return nil, nil, 0, d.m.errno(err)
+	}
+	if err := d.m.handles.room(); err != nil {
 		return nil, nil, 0, d.m.errno(err)
 	}
 	ref, err := d.acquire()

@@ -49,7 +49,8 @@ type Options struct {
 	// Log takes what has no caller to return to. nil: discarded.
 	Log *slog.Logger
 
-	maxKnown int // inodes that the kernel may know; 0: maxKnown
+	maxKnown   int   // inodes that the kernel may know; 0: maxKnown
+	maxHandles int64 // files that programs may have open; 0: what the process's limit allows
 }
 
 // ResourceRoot is one resource as the mount sees it.

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -46,6 +48,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	allowFiles()
 	// Opened before mounting: from then on the way to the plain files.
 	base, err := unix.Open(d.mirror.base, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -70,6 +73,19 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	d.log.Info("ended")
 	return lock.Release()
+}
+
+// allowFiles lets root's daemon open as many files as the kernel allows: what programs
+// have open in the mount, it has open too. Go has raised that of users as far as may be.
+func allowFiles() {
+	data, err := os.ReadFile("/proc/sys/fs/nr_open")
+	if err != nil {
+		return
+	}
+	most, err := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 64)
+	if err == nil {
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: most, Max: most}) // root alone may
+	}
 }
 
 // takeLock takes the mirror; for a mount, from an engine without one. Who was
