@@ -10,25 +10,28 @@ import (
 // process for each of them, two with passthrough, and the mirror is to go on being
 // committed and synced, which takes some too, whatever programs do.
 type handles struct {
-	open atomic.Int64
-	max  int64
+	open, max atomic.Int64
 }
 
 // maxHandles leaves an eighth of the descriptors that this process may have, beside
 // those for directories.
-func maxHandles() int64 {
+func maxHandles(passthrough bool) int64 {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
 		l.Cur = 1024
 	}
 	limit := int64(min(l.Cur, 1<<30))
-	return max(limit-limit/8-dirFDsMax, limit/4) / 2
+	limit = max(limit-limit/8-dirFDsMax, limit/4)
+	if passthrough {
+		limit /= 2
+	}
+	return limit
 }
 
 // room is ENFILE where no file can be opened any more: the fault is not the
 // caller's, who may be far from its own limit.
 func (h *handles) room() error {
-	if h.open.Load() >= h.max {
+	if max := h.max.Load(); max > 0 && h.open.Load() >= max { // 0: mounting
 		return unix.ENFILE
 	}
 	return nil

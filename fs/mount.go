@@ -86,9 +86,6 @@ func New(o Options) (*Mount, error) {
 		return nil, err
 	}
 	m.alone = m.id.isAlone(o)
-	if m.handles.max = o.maxHandles; m.handles.max == 0 {
-		m.handles.max = maxHandles()
-	}
 	if m.base, err = openBacking(o); err != nil {
 		return nil, err
 	}
@@ -120,6 +117,7 @@ func (m *Mount) start(o Options) error {
 	}
 	m.mountID = mountIDOf(o.Dir)
 	m.probe(server, o, &st)
+	m.handles.max.Store(cmp.Or(o.maxHandles, maxHandles(m.passthrough)))
 	m.announcements = newAnnouncements(m, o.Announcer)
 	m.queue = newQueue(m.log, m.announcements.add)
 	m.forget = newForgetter(&m.table, cmp.Or(o.maxKnown, maxKnown))
