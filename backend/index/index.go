@@ -58,10 +58,13 @@ const trimEvery = 1024
 
 // accessed counts one access.
 func (tx *Tx) accessed() {
-	if tx.ix.accesses.Add(1)%trimEvery != 0 {
-		return
+	if tx.ix.accesses.Add(1)%trimEvery == 0 {
+		tx.trim()
 	}
-	// A transaction keeps the mapping where it is.
+}
+
+// trim lets all go. A transaction that is not over keeps the mapping where it is.
+func (tx *Tx) trim() {
 	_, _, _ = unix.Syscall(unix.SYS_MADVISE, tx.ix.db.Info().Data, uintptr(tx.b.Size()), unix.MADV_DONTNEED)
 }
 
@@ -202,6 +205,9 @@ func (ix *Index) run(writable bool, fn func(*Tx) error) error {
 	ended = true
 	if e := guard(func() error { return tx.end(writable, err == nil) }); e != nil {
 		err = errors.Join(err, e)
+	}
+	if err == nil && writable && tx.changed() >= trimEvery { // bbolt has looked at each page that was replaced
+		err = ix.View(func(after *Tx) error { after.trim(); return nil })
 	}
 	return ix.failed(err)
 }

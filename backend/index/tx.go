@@ -119,6 +119,14 @@ func (tx *Tx) tables() map[string]*table {
 	}
 }
 
+// changed counts changes.
+func (tx *Tx) changed() (n int) {
+	for _, t := range tx.tables() {
+		n += t.changes.Len()
+	}
+	return n
+}
+
 // flush brings all changes into the buckets.
 func (tx *Tx) flush() error {
 	if tx.dirty {
