@@ -18,6 +18,7 @@ type gate struct {
 	fuse.RawFileSystem
 
 	announcer atomic.Uint32 // its process, whose first thread acts; 0: there is none
+	removing  atomic.Bool   // verbDelete is under way
 
 	mu     sync.Mutex // guards the rest
 	now    raising
@@ -34,6 +35,7 @@ type raising struct {
 	ghost uint64 // node that stands for it
 	done  bool   // it is made, or gone
 	gone  *node  // of verbLeave: what has lost its last name
+	met   bool   // of verbDelete: the kernel may have learnt of something real at the name
 }
 
 // firstGhost is above all nodes that go-fuse numbers.
@@ -48,6 +50,7 @@ func (g *gate) begin(r raising) {
 	g.ghosts++
 	r.ghost = firstGhost + g.ghosts
 	g.now, g.proven = r, false
+	g.removing.Store(r.verb == verbDelete)
 }
 
 // end makes all that the announcer asks for from now on be refused.
@@ -55,6 +58,30 @@ func (g *gate) end() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.now = raising{}
+	g.removing.Store(false)
+}
+
+// meets notes that anybody but the announcer is about to be told what a name of a
+// directory holds, or any name of it (""). A removal that the kernel sends after that
+// may be of something real, which would be dead there, for good: neither UNLINK nor
+// RMDIR says what is removed. The kernel holds the directory while it waits for the
+// answer to either, so all requests that told of names have been here by then. (A
+// removal is preceded by a look that puts the ghost into place of what was known before.)
+func (g *gate) meets(h *fuse.InHeader, dir uint64, name string) {
+	if !g.removing.Load() || g.isAnnouncer(h) {
+		return
+	}
+	g.mu.Lock()
+	r := g.now
+	g.mu.Unlock()
+	if r.verb != verbDelete || name != "" && name != r.name || g.inode(dir) != r.in {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.now.ghost == r.ghost {
+		g.now.met = true
+	}
 }
 
 // isProven tells whether the announcer has looked for what it was to, in this mount.
@@ -158,6 +185,7 @@ func (g *gate) Lookup(cancel <-chan struct{}, h *fuse.InHeader, name string, out
 	if g.prove(h, name) {
 		return fuse.ENOENT
 	}
+	g.meets(h, h.NodeId, name)
 	r, ok := g.at(h, name)
 	switch {
 	case !ok:
@@ -211,6 +239,7 @@ func (g *gate) Create(cancel <-chan struct{}, in *fuse.CreateIn, name string, ou
 		out.OpenFlags = ghostFlags
 		return g.made(&in.InHeader, name, unix.S_IFREG, &out.EntryOut)
 	}
+	g.meets(&in.InHeader, in.NodeId, name)
 	return g.RawFileSystem.Create(cancel, in, name, out)
 }
 
@@ -218,6 +247,7 @@ func (g *gate) Mkdir(cancel <-chan struct{}, in *fuse.MkdirIn, name string, out 
 	if _, stop := g.stops(&in.InHeader); stop {
 		return g.made(&in.InHeader, name, unix.S_IFDIR, out)
 	}
+	g.meets(&in.InHeader, in.NodeId, name)
 	return g.RawFileSystem.Mkdir(cancel, in, name, out)
 }
 
@@ -225,13 +255,14 @@ func (g *gate) Symlink(cancel <-chan struct{}, h *fuse.InHeader, target, name st
 	if _, stop := g.stops(h); stop {
 		return g.made(h, name, unix.S_IFLNK, out)
 	}
+	g.meets(h, h.NodeId, name)
 	return g.RawFileSystem.Symlink(cancel, h, target, name, out)
 }
 
 // removed answers for what the announcer removes.
 func (g *gate) removed(h *fuse.InHeader, name string, dir bool) fuse.Status {
 	r, ok := g.at(h, name)
-	if !ok || r.verb != verbDelete || dir != (r.mode == unix.S_IFDIR) || !g.finish(r) {
+	if !ok || r.verb != verbDelete || r.met || dir != (r.mode == unix.S_IFDIR) || !g.finish(r) {
 		return fuse.EPERM
 	}
 	return fuse.OK

@@ -13,6 +13,7 @@ func (g *gate) Mknod(cancel <-chan struct{}, in *fuse.MknodIn, name string, out 
 	if status, stop := g.stops(&in.InHeader); stop {
 		return status
 	}
+	g.meets(&in.InHeader, in.NodeId, name)
 	return g.RawFileSystem.Mknod(cancel, in, name, out)
 }
 
@@ -23,6 +24,8 @@ func (g *gate) Rename(cancel <-chan struct{}, in *fuse.RenameIn, from, to string
 	if isGhost(in.Newdir) {
 		return fuse.EPERM
 	}
+	g.meets(&in.InHeader, in.NodeId, from)
+	g.meets(&in.InHeader, in.Newdir, to)
 	return g.RawFileSystem.Rename(cancel, in, from, to)
 }
 
@@ -33,6 +36,7 @@ func (g *gate) Link(cancel <-chan struct{}, in *fuse.LinkIn, name string, out *f
 	if isGhost(in.Oldnodeid) {
 		return fuse.EPERM
 	}
+	g.meets(&in.InHeader, in.NodeId, name)
 	return g.RawFileSystem.Link(cancel, in, name, out)
 }
 
@@ -165,6 +169,7 @@ func (g *gate) ReadDirPlus(cancel <-chan struct{}, in *fuse.ReadIn, out *fuse.Di
 	if status, stop := g.stops(&in.InHeader); stop {
 		return status
 	}
+	g.meets(&in.InHeader, in.NodeId, "")
 	return g.RawFileSystem.ReadDirPlus(cancel, in, out)
 }
 

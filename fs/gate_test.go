@@ -165,3 +165,39 @@ func TestGateAnswersOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestGateRemovesGhostsAlone: once the kernel may have learnt of something real at a
+// name, nothing is removed there.
+func TestGateRemovesGhostsAlone(t *testing.T) {
+	const other, otherDirectory = 8, 9
+	names := map[string]bool{
+		"Lookup": true, "Create": true, "Mkdir": true, "Mknod": true, "Symlink": true, "Link": true, "Rename": true, "ReadDirPlus": true,
+	}
+	dir := fuse.InHeader{NodeId: testDirectory, Caller: fuse.Caller{Pid: testAnnouncer}}
+	for _, m := range requests() {
+		for _, mode := range []uint32{unix.S_IFREG, unix.S_IFDIR} {
+			for _, where := range []uint64{testDirectory, otherDirectory} {
+				g := &gate{RawFileSystem: lookOnly{}}
+				g.announcer.Store(testAnnouncer)
+				g.begin(raising{verb: verbDelete, mode: mode, in: testDirectory, name: "n"})
+				g.request(m, other, where, "n")
+				status := g.removed(&dir, "n", mode == unix.S_IFDIR)
+				if met := names[m.Name] && where == testDirectory; status.Ok() == met {
+					t.Errorf("%o is removed after %s in directory %d: %v", mode, m.Name, where, status)
+				}
+				g.end()
+			}
+		}
+	}
+	g := &gate{RawFileSystem: lookOnly{}}
+	g.announcer.Store(testAnnouncer)
+	g.begin(raising{verb: verbDelete, mode: unix.S_IFDIR, in: testDirectory, name: "n"})
+	rename := fuse.RenameIn{InHeader: fuse.InHeader{NodeId: otherDirectory, Caller: fuse.Caller{Pid: other}}, Newdir: testDirectory}
+	func() {
+		defer func() { _ = recover() }() // there are no nodes
+		g.Rename(nil, &rename, "from", "n")
+	}()
+	if status := g.removed(&dir, "n", true); status.Ok() {
+		t.Error("what was moved to the name is removed")
+	}
+}
