@@ -18,17 +18,19 @@ const forgetShare = 4
 // handlers, for which the kernel may wait before it forgets a name.
 //
 // Directories stay, since one of them may be somebody's working directory, and so
-// do files that are open: their paths would read as deleted.
+// do files that are open: their paths would read as deleted; and names on which
+// something is mounted.
 type forgetter struct {
 	table   *table
+	covered func() covered
 	max     int
 	wake    chan struct{}
 	ended   chan struct{}
 	running sync.WaitGroup
 }
 
-func newForgetter(t *table, max int) *forgetter {
-	f := &forgetter{table: t, max: max, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+func newForgetter(t *table, max int, covered func() covered) *forgetter {
+	f := &forgetter{table: t, covered: covered, max: max, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	t.limit(max, func() {
 		select {
 		case f.wake <- struct{}{}:
@@ -60,6 +62,7 @@ func (f *forgetter) trim() {
 	known := f.table.all()
 	known = slices.DeleteFunc(known, func(n *node) bool { return n.forgotten.Load() }) // those are still to be collected
 	excess := len(known) - (f.max - f.max/forgetShare)
+	covered := f.covered()
 	for _, n := range known {
 		select {
 		case <-f.ended:
@@ -69,7 +72,7 @@ func (f *forgetter) trim() {
 		if excess <= 0 {
 			return
 		}
-		if l, ok := n.link(); ok && n.idle() {
+		if l, ok := n.link(); ok && n.idle() && !covered.holds(&l.dir.node, l.name) {
 			_ = l.dir.NotifyEntry(l.name) // what it does not know by this name is left to it
 			excess--
 		}

@@ -119,8 +119,8 @@ func (m *Mount) start(o Options) error {
 	m.probe(server, o, &st)
 	m.handles.max.Store(cmp.Or(o.maxHandles, maxHandles(m.passthrough)))
 	m.announcements = newAnnouncements(m, o.Announcer)
-	m.queue = newQueue(m.log, m.announcements.add)
-	m.forget = newForgetter(&m.table, cmp.Or(o.maxKnown, maxKnown))
+	m.queue = newQueue(m.log, m.announcements.add, m.covered)
+	m.forget = newForgetter(&m.table, cmp.Or(o.maxKnown, maxKnown), m.covered)
 	for _, t := range m.trees {
 		t.SetNotifier(notifier{m})
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/silvermirror/smfs/fs/tree"
 	"github.com/silvermirror/smfs/journal"
@@ -15,8 +16,9 @@ import (
 // before it answers, so nobody but run's goroutine notifies of names, and it holds
 // no lock meanwhile.
 type queue struct {
-	log  *slog.Logger
-	tell func(note, change) // hears of what the kernel has forgotten
+	log     *slog.Logger
+	tell    func(note, change) // hears of what the kernel has forgotten
+	covered func() covered
 
 	mu      sync.Mutex // guards the rest
 	wake    *sync.Cond
@@ -26,6 +28,10 @@ type queue struct {
 	closed  bool
 	stopped chan struct{}
 }
+
+// uncovered is how often it is looked whether something is still mounted on a name
+// that the kernel is to forget.
+const uncovered = time.Second
 
 // note is one thing to forget: a name in a directory, and the listing with it;
 // or, with name "", the attributes of a node.
@@ -48,8 +54,8 @@ func (c change) then(later change) change {
 	return c
 }
 
-func newQueue(log *slog.Logger, tell func(note, change)) *queue {
-	q := &queue{log: log, tell: tell, changes: make(map[note]change), stopped: make(chan struct{})}
+func newQueue(log *slog.Logger, tell func(note, change), covered func() covered) *queue {
+	q := &queue{log: log, tell: tell, covered: covered, changes: make(map[note]change), stopped: make(chan struct{})}
 	q.wake = sync.NewCond(&q.mu)
 	go q.run()
 	return q
@@ -81,8 +87,12 @@ func (q *queue) run() {
 		if notes == nil {
 			return
 		}
-		listed := make(map[*node]bool)
+		listed, covered := make(map[*node]bool), q.covered()
 		for _, n := range notes {
+			if n.name != "" && covered.holds(n.n, n.name) {
+				time.AfterFunc(uncovered, func() { q.add(n, changes[n]) })
+				continue
+			}
 			q.tell(n, q.send(n, changes[n], listed))
 		}
 	}

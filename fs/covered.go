@@ -1,0 +1,35 @@
+package fs
+
+import (
+	"path"
+	"strings"
+)
+
+// covered are paths in the mount where something else is mounted. A kernel that
+// forgets such a name, or one above it, unmounts without a word what is there. Mounts
+// that other mount namespaces have there cannot be seen.
+type covered []string
+
+func (m *Mount) covered() covered { return MountsBelow(m.dir) }
+
+// holds tells whether something is mounted on the name in a directory, or below.
+func (c covered) holds(dir *node, name string) bool {
+	if len(c) == 0 {
+		return false
+	}
+	d, ok := dir.Operations().(*DirNode)
+	if !ok {
+		return false
+	}
+	in, ok := d.inMount()
+	if !ok {
+		return false
+	}
+	at := path.Join(in, name)
+	for _, point := range c {
+		if point == at || strings.HasPrefix(point, at+"/") {
+			return true
+		}
+	}
+	return false
+}
