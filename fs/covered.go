@@ -10,7 +10,16 @@ import (
 // that other mount namespaces have there cannot be seen.
 type covered []string
 
-func (m *Mount) covered() covered { return MountsBelow(m.dir) }
+// covered goes by where the kernel has the mount: the way to it may lead over symlinks.
+func (m *Mount) covered() covered {
+	mounts, _ := readMounts() // without them nothing is known
+	for _, at := range mounts {
+		if at.id == m.mountID {
+			return below(mounts, at.point)
+		}
+	}
+	return nil
+}
 
 // holds tells whether something is mounted on the name in a directory, or below.
 func (c covered) holds(dir *node, name string) bool {

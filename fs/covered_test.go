@@ -5,17 +5,17 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 
+	"github.com/silvermirror/smfs/fstest"
 	"golang.org/x/sys/unix"
 )
 
 // TestMountsStay mounts over names of the mount: neither what is forgotten nor what
 // an apply changes takes that away; once it is gone, what is beneath shows.
 func TestMountsStay(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can mount")
-	}
+	fstest.ForRoot(t)
 	const files, most = 2000, 200
 	s := setup{
 		prepare: func(dir string) {
@@ -68,4 +68,17 @@ func TestMountsStay(t *testing.T) {
 		}
 		w.t.Error("what is beneath does not show")
 	})
+}
+
+// TestHeldChangesComeFirst: what had to wait for a mount happened before what is
+// queued by then.
+func TestHeldChangesComeFirst(t *testing.T) {
+	q := &queue{changes: make(map[note]change)}
+	q.wake = sync.NewCond(&q.mu)
+	n := note{nil, "name"}
+	q.add(n, change{after: unix.S_IFREG})
+	q.addEarlier(n, change{before: unix.S_IFDIR})
+	if got, want := q.changes[n], (change{before: unix.S_IFDIR, after: unix.S_IFREG}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
 }

@@ -2,7 +2,6 @@ package fs
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -14,20 +13,14 @@ import (
 func TestForesight(t *testing.T) {
 	const files = 1000
 	log := &requestLog{}
-	s := setup{
-		options: func(w *world, o *Options) {
-			o.Debug = true
-			o.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		},
-		prepare: func(dir string) {
-			for d := range 14 {
-				must(t, os.Mkdir(fmt.Sprintf("%s/d%d", dir, d), 0o755))
-				for f := range files {
-					must(t, os.WriteFile(fmt.Sprintf("%s/d%d/file%d", dir, d, f), nil, 0o644))
-				}
+	s := setup{options: log.collect, prepare: func(dir string) {
+		for d := range 14 {
+			must(t, os.Mkdir(fmt.Sprintf("%s/d%d", dir, d), 0o755))
+			for f := range files {
+				must(t, os.WriteFile(fmt.Sprintf("%s/d%d/file%d", dir, d, f), nil, 0o644))
 			}
-		},
-	}
+		}
+	}}
 	eachPathWith(t, s, func(w *world) {
 		next := 0
 		walk := func(dirs int, looks bool) (lookups, known int) {

@@ -14,7 +14,7 @@ type handles struct {
 }
 
 // maxHandles leaves an eighth of the descriptors that this process may have, beside
-// those for directories.
+// those for directories; where there are few, programs get a quarter.
 func maxHandles(passthrough bool) int64 {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {

@@ -61,14 +61,22 @@ func newQueue(log *slog.Logger, tell func(note, change), covered func() covered)
 	return q
 }
 
-func (q *queue) add(n note, c change) {
+func (q *queue) add(n note, c change) { q.join(n, c, false) }
+
+// addEarlier adds what has happened before all that is queued.
+func (q *queue) addEarlier(n note, c change) { q.join(n, c, true) }
+
+func (q *queue) join(n note, c change, earlier bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return
 	}
-	if earlier, ok := q.changes[n]; ok {
-		q.changes[n] = earlier.then(c)
+	if queued, ok := q.changes[n]; ok {
+		if earlier {
+			queued, c = c, queued
+		}
+		q.changes[n] = queued.then(c)
 		return
 	}
 	q.changes[n] = c
@@ -90,7 +98,8 @@ func (q *queue) run() {
 		listed, covered := make(map[*node]bool), q.covered()
 		for _, n := range notes {
 			if n.name != "" && covered.holds(n.n, n.name) {
-				time.AfterFunc(uncovered, func() { q.add(n, changes[n]) })
+				c := changes[n]
+				time.AfterFunc(uncovered, func() { q.addEarlier(n, c) })
 				continue
 			}
 			q.tell(n, q.send(n, changes[n], listed))

@@ -53,16 +53,10 @@ var trips = []trip{
 // each change of a name, which is not counted here.
 func TestTrips(t *testing.T) {
 	log := &requestLog{}
-	s := setup{
-		options: func(w *world, o *Options) {
-			o.Debug = true
-			o.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		},
-		prepare: func(dir string) {
-			must(t, os.Mkdir(dir+"/d", 0o755))
-			must(t, os.WriteFile(dir+"/d/old", []byte("old"), 0o644))
-		},
-	}
+	s := setup{options: log.collect, prepare: func(dir string) {
+		must(t, os.Mkdir(dir+"/d", 0o755))
+		must(t, os.WriteFile(dir+"/d/old", []byte("old"), 0o644))
+	}}
 	eachPathWith(t, s, func(w *world) {
 		must(w.t, w.absent("d/none"))
 		for _, trip := range trips {
@@ -143,6 +137,12 @@ type requestLog struct {
 }
 
 var _ io.Writer = (*requestLog)(nil)
+
+// collect has a mount log its requests here.
+func (l *requestLog) collect(_ *world, o *Options) {
+	o.Debug = true
+	o.Log = slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
 
 var requestLine = regexp.MustCompile(`fuse: rx \d+: (\w+)`)
 
