@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/fs/tree"
@@ -124,8 +125,8 @@ func (a *applier) alreadyThere(path string, e object.Entry) (tree.Info, bool) {
 	if kind, ok := kindOf(info); !ok || kind != e.Kind || kind == object.Dir || a.isAnother(info, e.ID) {
 		return info, false
 	}
-	id, err := a.r.hashPath(path, info)
-	if err != nil || id != e.Blob {
+	content, err := a.r.hashPath(path, info)
+	if err != nil || content.Blob != e.Blob {
 		return info, false
 	}
 	if e.Kind == object.Symlink {
@@ -161,7 +162,7 @@ func (a *applier) symlink(path string, e object.Entry, over *index.Node) (tree.I
 
 // write places a file's content.
 func (a *applier) write(path string, e object.Entry, over *index.Node) (tree.Info, error) {
-	content, _, err := a.r.store.OpenBlob(e.Blob)
+	content, _, err := a.r.store.OpenFile(chunk.Of(&e))
 	if err != nil {
 		return tree.Info{}, err
 	}
@@ -257,11 +258,11 @@ func (a *applier) sure(path string, n index.Node) error {
 	if age := a.r.now().Sub(time.Unix(0, info.Ctime)); age >= 0 && age < racy {
 		time.Sleep(racy - age) // once: what else is to be applied grows old as well
 	}
-	id, err := a.r.hashPath(path, info)
+	content, err := a.r.hashPath(path, info)
 	if err != nil {
 		return err
 	}
-	if id != n.Blob || !sameStat(info, diskInfo(n)) {
+	if content.Blob != n.Blob || !sameStat(info, diskInfo(n)) {
 		return tree.ErrChanged
 	}
 	n.Uncertain = false

@@ -208,12 +208,12 @@ func (c *checker) checkEntry(path string, info tree.Info, e object.Entry) error 
 	if info.Mtime != e.Mtime {
 		c.fault("%s has mtime %d on disk, %d in the head", path, info.Mtime, e.Mtime)
 	}
-	blob, err := c.r.hashPath(path, info)
+	content, err := c.r.hashPath(path, info)
 	if err != nil {
 		return err
 	}
-	if blob != e.Blob {
-		c.fault("%s has content %s on disk, %s in the head", path, blob, e.Blob)
+	if content.Blob != e.Blob {
+		c.fault("%s has content %s on disk, %s in the head", path, content.Blob, e.Blob)
 	}
 	if first, ok := c.inodes[e.ID]; ok && first != info.Key && kind == object.File {
 		c.fault("%s is not linked with the other names of file %s", path, e.ID)

@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
-	"github.com/silvermirror/smfs/backend/store"
 	"github.com/silvermirror/smfs/fs/tree"
 	"github.com/silvermirror/smfs/journal"
 )
@@ -87,7 +86,7 @@ func (c *committer) readLink(s *seen, n *index.Node) error {
 	if err != nil {
 		return err
 	}
-	n.Blob, err = c.batch.PutBlob(strings.NewReader(target), int64(len(target)))
+	n.Blob, err = c.batch.WriteBlob([]byte(target))
 	return err
 }
 
@@ -105,13 +104,14 @@ func (c *committer) readFile(ctx context.Context, s *seen, known *index.Node, n 
 	if !quiet && !c.steady(s, f.Info) {
 		return errOpen
 	}
-	n.Blob, err = c.batch.PutBlob(io.LimitReader(untilReader{ctx, f}, f.Info.Size), f.Info.Size)
-	if errors.Is(err, store.ErrSizeChanged) {
+	content, err := c.batch.PutFile(io.LimitReader(untilReader{ctx, f}, f.Info.Size), f.Info.Size)
+	if errors.Is(err, chunk.ErrSizeChanged) {
 		return errChanging
 	}
 	if err != nil {
 		return err
 	}
+	n.Blob, n.Chunks = content.Blob, content.List
 	if quiet {
 		if quiet, err = f.Quiet(); err == nil && !quiet {
 			err = errOpen // opened while it was read

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/peer"
@@ -128,13 +129,13 @@ func (f *fsck) refill(r *resource, faults []store.Fault, from string, source fun
 // fromDisk puts the missing objects into a batch that the files hold, or that the
 // index makes up.
 func (r *resource) fromDisk(batch *store.Batch, faults []store.Fault) error {
-	missing := map[object.BlobID]bool{}
+	missing := map[[20]byte]bool{}
 	for _, fault := range faults {
 		missing[fault.Object] = true
 	}
 	return r.index.View(func(tx *index.Tx) error {
 		if err := tx.All(func(n index.Node) error {
-			if path, err := tx.Path(n.Slot()); err == nil && n.Kind != object.Dir && missing[n.Blob] {
+			if path, err := tx.Path(n.Slot()); err == nil && n.Kind != object.Dir && r.lacks(missing, chunk.Of(&n.Entry)) {
 				if info, err := r.tree.Stat(path); err == nil {
 					_ = r.keep(batch, path, info) // it may be open, or another by now: then it does not help
 				}
@@ -150,6 +151,27 @@ func (r *resource) fromDisk(batch *store.Batch, faults []store.Fault) error {
 		_, err := writeTree(tx, batch, object.FileID{}, options)
 		return err
 	})
+}
+
+// lacks tells whether a part of a file's content is among what is missing.
+func (r *resource) lacks(missing map[[20]byte]bool, c chunk.Content) bool {
+	if missing[c.Blob] || c.List.IsZero() {
+		return missing[c.Blob]
+	}
+	_, err := chunk.Walk(r.store, c.List, lackedPart(missing))
+	return err != nil
+}
+
+// lackedPart is a visitor of lists of chunks: its error is that one is missing.
+type lackedPart map[[20]byte]bool
+
+func (m lackedPart) Node(object.TreeID) (bool, error) { return true, nil }
+
+func (m lackedPart) Chunk(id object.BlobID, _ int64) error {
+	if m[id] {
+		return store.ErrMissing
+	}
+	return nil
 }
 
 // fromPeers asks the peers, each once, for all that they have.

@@ -78,6 +78,19 @@ func (l *link) OnPush(ctx context.Context, _ *peer.Session, p peer.Push, pack io
 	return nil
 }
 
+// OnHas tells what need not be sent: nothing leaves a store.
+func (l *link) OnHas(ctx context.Context, _ *peer.Session, resource string, ids [][20]byte) ([]bool, error) {
+	r, err := l.sharedResource(ctx, resource)
+	if err != nil {
+		return nil, err
+	}
+	has := make([]bool, len(ids))
+	for i, id := range ids {
+		has[i] = r.store.Has(id)
+	}
+	return has, nil
+}
+
 // OnFetch sends commits that the peer asks for.
 func (l *link) OnFetch(ctx context.Context, _ *peer.Session, f peer.Fetch, w io.Writer) error {
 	r, err := l.sharedResource(ctx, f.Resource)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
@@ -105,7 +106,7 @@ func (r *resource) versions(ctx context.Context, path string, fn func(Version, *
 		if path != "" {
 			ver.Path, ver.Deleted = v.path, now == nil
 			if now != nil && now.Kind == object.File {
-				if ver.Size, err = r.blobSize(now.Blob); err != nil {
+				if ver.Size, err = r.store.FileSize(chunk.Of(now)); err != nil {
 					return err
 				}
 			}
@@ -165,14 +166,6 @@ func (r *resource) followRename(v visit, parent *object.Commit) (string, error) 
 			return v.path, nil
 		}
 	}
-}
-
-func (r *resource) blobSize(id object.BlobID) (int64, error) {
-	rc, size, err := r.store.OpenBlob(id)
-	if err != nil {
-		return 0, err
-	}
-	return size, rc.Close()
 }
 
 func firstLine(s string) string {

@@ -142,8 +142,8 @@ func (c *committer) replace(cur index.Node, content *index.Node) (origin, error)
 	}
 	node := cur
 	if content != nil {
-		node.Blob, node.Key, node.Size, node.Mtime, node.Ctime, node.Uncertain =
-			content.Blob, content.Key, content.Size, content.Entry.Mtime, content.Ctime, content.Uncertain
+		node.Blob, node.Chunks, node.Key, node.Size, node.Mtime, node.Ctime, node.Uncertain =
+			content.Blob, content.Chunks, content.Key, content.Size, content.Entry.Mtime, content.Ctime, content.Uncertain
 	}
 	return origin{id: cur.ID, node: &node}, nil
 }

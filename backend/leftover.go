@@ -152,8 +152,8 @@ func (l *leftover) find(tx *index.Tx) error {
 	if !ok || kind == object.Dir {
 		return nil
 	}
-	blob, err := l.r.hashPath(l.path, l.info)
-	l.spare = err == nil && l.r.store.Has(blob)
+	content, err := l.r.hashPath(l.path, l.info)
+	l.spare = err == nil && l.r.store.Has(content.Blob)
 	return err
 }
 
@@ -171,8 +171,8 @@ func (r *resource) asHead(path string, info tree.Info) (bool, error) {
 	if kind, ok := kindOf(info); !ok || kind != e.Kind || kind == object.Dir {
 		return ok && kind == e.Kind, nil
 	}
-	blob, err := r.hashPath(path, info)
-	return blob == e.Blob, err
+	content, err := r.hashPath(path, info)
+	return content.Blob == e.Blob, err
 }
 
 // asLeft tells whether what was moved aside is as it was, but perhaps for other
@@ -186,8 +186,8 @@ func (l *leftover) asLeft() (bool, error) {
 	if isDir(l.info) || sameStat(was, l.info) {
 		return true, nil
 	}
-	blob, err := l.r.hashPath(l.path, l.info)
-	if err != nil || blob != l.aside.Blob || was.Mtime != l.info.Mtime {
+	content, err := l.r.hashPath(l.path, l.info)
+	if err != nil || content.Blob != l.aside.Blob || was.Mtime != l.info.Mtime {
 		return false, err
 	}
 	xattrs, _, err := l.r.xattrs(l.path)

@@ -41,6 +41,13 @@ func (l *link) push(ctx context.Context, r *resource, a replica.Push) error {
 	if err != nil {
 		return fmt.Errorf("collect what the peer lacks: %w", err)
 	}
+	if large := out.Large(); len(large) > 0 { // it may have them in another file
+		has, err := l.session.Has(ctx, name, large)
+		if err != nil {
+			return err
+		}
+		out.Leave(large, has)
+	}
 	p := peer.Push{Resource: name, Head: a.Head, Haves: a.Haves, Size: out.Bytes}
 	return l.session.Push(ctx, p, func(w io.Writer) error {
 		_, err := out.WriteTo(w)

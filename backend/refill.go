@@ -175,8 +175,8 @@ func (f *filler) holds(path string, e object.Entry) (bool, error) {
 	if e.Kind == object.Dir {
 		return true, nil
 	}
-	blob, err := f.r.hashPath(path, info)
-	return err == nil && blob == e.Blob && info.Mtime <= e.Mtime, nil
+	content, err := f.r.hashPath(path, info)
+	return err == nil && content.Blob == e.Blob && info.Mtime <= e.Mtime, nil
 }
 
 // onDisk tells whether a path holds an entry. Where it has another version, which
@@ -207,14 +207,14 @@ func (f *filler) onDisk(path string, e *object.Entry) (bool, error) {
 	if e.Kind == object.Dir || info.Mtime > e.Mtime || info.Mtime == e.Mtime && !recent {
 		return true, nil
 	}
-	blob, err := f.r.hashPath(path, info)
+	content, err := f.r.hashPath(path, info)
 	switch {
 	case err != nil:
 		return true, nil
-	case blob == e.Blob && !recent:
+	case content.Blob == e.Blob && !recent:
 		return true, nil
-	case blob == e.Blob:
-	case f.r.store.Has(blob):
+	case content.Blob == e.Blob:
+	case f.r.store.Has(content.Blob):
 	case recent:
 		f.r.log.Warn("the disk lost a version, which comes back from the store", "resource", f.r.name, "path", path)
 		if err := f.r.keep(f.batch, path, info); err != nil {
@@ -223,7 +223,7 @@ func (f *filler) onDisk(path string, e *object.Entry) (bool, error) {
 	default:
 		return true, nil
 	}
-	e.Blob, e.Mtime = blob, info.Mtime
+	e.Blob, e.Chunks, e.Mtime = content.Blob, content.List, info.Mtime
 	return true, nil
 }
 
@@ -242,7 +242,7 @@ func (r *resource) keep(batch *store.Batch, path string, info tree.Info) error {
 		return fmt.Errorf("keep what the disk has at %s: %w", path, err)
 	}
 	defer file.Close()
-	if _, err := batch.PutBlob(io.LimitReader(file, info.Size), info.Size); err != nil {
+	if _, err := batch.PutFile(io.LimitReader(file, info.Size), info.Size); err != nil {
 		return fmt.Errorf("keep what the disk has at %s: %w", path, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
 )
@@ -83,7 +84,7 @@ func (r *resource) restoreTo(id object.CommitID, path string, e *object.Entry, w
 	if e.Kind != object.File {
 		return nil, fmt.Errorf("%w: %q was no regular file at %.10s; restore it without --to", ErrInvalid, path, id)
 	}
-	content, _, err := r.store.OpenBlob(e.Blob)
+	content, _, err := r.store.OpenFile(chunk.Of(e))
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +175,7 @@ func (re *restorer) parents(e *edits, path string, head object.TreeID) error {
 // tags; an identity that lives on at another name is not used twice.
 func (re *restorer) entry(e *edits, path string, was object.Entry, now *object.Entry) error {
 	if was.Kind != object.Dir && (now == nil || now.Blob != was.Blob) {
-		if err := re.readable(path, was.Blob); err != nil {
+		if err := re.readable(path, chunk.Of(&was)); err != nil {
 			return err
 		}
 	}
@@ -261,8 +262,8 @@ func (re *restorer) linked(out *object.Entry) (bool, error) {
 
 // readable reads content that may be damaged before it becomes a version again:
 // what cannot be written to disk must not be committed as if it were there.
-func (re *restorer) readable(path string, id object.BlobID) error {
-	content, _, err := re.r.store.OpenBlob(id)
+func (re *restorer) readable(path string, c chunk.Content) error {
+	content, _, err := re.r.store.OpenFile(c)
 	if err == nil {
 		_, err = io.Copy(io.Discard, content)
 		content.Close()

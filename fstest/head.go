@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 	"golang.org/x/sys/unix"
 )
@@ -131,7 +132,7 @@ func (r *repository) describe(e object.Entry, first string) (string, error) {
 	var data []byte
 	if e.Kind != object.Dir {
 		var err error
-		if data, err = r.ReadBlob(e.Blob, 0); err != nil {
+		if data, err = r.content(&e); err != nil {
 			return "", err
 		}
 		mode, times = unix.S_IFREG, fmt.Sprintf(" at %d", e.Mtime)
@@ -140,6 +141,18 @@ func (r *repository) describe(e object.Entry, first string) (string, error) {
 		mode = unix.S_IFLNK
 	}
 	return Describe(mode|e.Mode, data, xattrs, first) + times, nil
+}
+
+// content reads what a file or link holds.
+func (r *repository) content(e *object.Entry) ([]byte, error) {
+	if e.Chunks.IsZero() {
+		return r.ReadBlob(e.Blob, 0)
+	}
+	large, err := chunk.NewReader(r, e.Chunks)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(large)
 }
 
 // Own tells whether a name in a mirror's root belongs to smfs.

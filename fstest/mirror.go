@@ -158,14 +158,15 @@ type Status struct {
 		Replayed int  `json:"replayed"`
 	} `json:"last_start"`
 	Resources []struct {
-		Name      string `json:"name"`
-		ID        string `json:"id"`
-		Head      string `json:"head"`
-		Files     int    `json:"files"`
-		Pending   int    `json:"pending"`
-		Conflicts int    `json:"conflicts"`
-		Waiting   []struct{ Path, Reason string }
-		Problem   string `json:"problem"`
+		Name       string `json:"name"`
+		ID         string `json:"id"`
+		Head       string `json:"head"`
+		Files      int    `json:"files"`
+		Pending    int    `json:"pending"`
+		Conflicts  int    `json:"conflicts"`
+		StoreBytes int64  `json:"store_bytes"`
+		Waiting    []struct{ Path, Reason string }
+		Problem    string `json:"problem"`
 	} `json:"resources"`
 	Outside []string `json:"outside"`
 	Covered []string `json:"covered"`

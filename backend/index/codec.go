@@ -15,6 +15,7 @@ import (
 //	kind       1 byte
 //	id         16
 //	blob       20           if hasBlob
+//	chunks     20           if hasChunks
 //	conflict   16           if hasConflict
 //	mode       uvarint
 //	mtime      varint
@@ -32,8 +33,9 @@ const (
 	hasXattrs
 	hasTags
 	uncertain
+	hasChunks
 
-	knownFlags = hasBlob | hasConflict | hasXattrs | hasTags | uncertain
+	knownFlags = hasBlob | hasConflict | hasXattrs | hasTags | uncertain | hasChunks
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -44,6 +46,9 @@ func encodeNode(n *Node) []byte {
 	b = append(b, n.ID[:]...)
 	if !n.Blob.IsZero() {
 		b = append(b, n.Blob[:]...)
+	}
+	if !n.Chunks.IsZero() {
+		b = append(b, n.Chunks[:]...)
 	}
 	if n.Conflict != (object.FileID{}) {
 		b = append(b, n.Conflict[:]...)
@@ -71,6 +76,9 @@ func checksum(s Slot, body []byte) uint32 {
 func flagsOf(n *Node) (f byte) {
 	if !n.Blob.IsZero() {
 		f |= hasBlob
+	}
+	if !n.Chunks.IsZero() {
+		f |= hasChunks
 	}
 	if n.Conflict != (object.FileID{}) {
 		f |= hasConflict
@@ -144,6 +152,9 @@ func (r *reader) node() (n Node) {
 	r.fixed(n.ID[:])
 	if flags&hasBlob != 0 {
 		r.fixed(n.Blob[:])
+	}
+	if flags&hasChunks != 0 {
+		r.fixed(n.Chunks[:])
 	}
 	if flags&hasConflict != 0 {
 		r.fixed(n.Conflict[:])

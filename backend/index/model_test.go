@@ -164,6 +164,7 @@ func (g gen) node(s Slot) Node {
 		n.ID[14] = 1 // a directory's id is never a file's
 	} else {
 		n.Blob[g.IntN(20)] = byte(g.IntN(2))
+		n.Chunks[g.IntN(20)] = byte(g.IntN(2))
 	}
 	for i := range g.IntN(3) {
 		n.Xattrs = append(n.Xattrs, object.Xattr{Name: fmt.Sprint("user.", i), Value: strings.Repeat("\x00", g.IntN(300))})

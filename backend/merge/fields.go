@@ -70,7 +70,7 @@ func (m *merger) fields(o, a, b *object.Entry) (out object.Entry, lost *object.E
 		}
 		lost = other
 	}
-	out = object.Entry{ID: a.ID, Kind: from.Kind, Blob: from.Blob, Mode: from.Mode, Mtime: from.Mtime, Xattrs: from.Xattrs}
+	out = object.Entry{ID: a.ID, Kind: from.Kind, Blob: from.Blob, Chunks: from.Chunks, Mode: from.Mode, Mtime: from.Mtime, Xattrs: from.Xattrs}
 	if a.Kind == b.Kind && (o == nil || o.Kind == a.Kind) {
 		out.Mode = mergeMode(o, from, other)
 		out.Xattrs = mergeXattrs(o, from, other)

@@ -18,6 +18,10 @@ const (
 	MaxOptions = 1 << 20
 )
 
+// ChunksName is the entry of a directory's reserved tree that holds lists of
+// chunks.
+const ChunksName = "chunks"
+
 const (
 	metaName    = "meta"
 	optionsName = "resource.ini"
@@ -67,11 +71,15 @@ func treeEntry(e *Entry) TreeEntry {
 }
 
 func encodeReserved(d *Directory, w Sink) (TreeID, error) {
+	entries, err := encodeChunks(d.Entries, w)
+	if err != nil {
+		return TreeID{}, err
+	}
 	meta, err := encodeMeta(d.Entries, w)
 	if err != nil {
 		return TreeID{}, err
 	}
-	entries := []TreeEntry{meta}
+	entries = append(entries, meta)
 	if d.Options != nil {
 		id, err := w.WriteBlob(d.Options)
 		if err != nil {
@@ -166,8 +174,11 @@ func kindOf(m GitMode) Kind {
 
 func decodeReserved(r Source, d *Directory, git []TreeEntry) error {
 	var seen int
+	var chunks TreeID
 	for _, t := range git {
 		switch {
+		case t.Name == ChunksName && t.IsTree():
+			chunks = t.ID
 		case t.Name == metaName && t.Mode != GitExecutable && t.Mode != GitSymlink && seen == 0:
 			if err := decodeMeta(r, d.Entries, t); err != nil {
 				return err
@@ -185,6 +196,57 @@ func decodeReserved(r Source, d *Directory, git []TreeEntry) error {
 	}
 	if seen == 0 {
 		return invalid("no metadata in %s", ReservedName)
+	}
+	return decodeChunks(r, d, chunks)
+}
+
+// encodeChunks writes the tree that holds the lists of large files, each at the
+// name that the file has in the directory's own tree.
+func encodeChunks(entries []Entry, w Sink) ([]TreeEntry, error) {
+	var lists []TreeEntry
+	for i := range entries {
+		if e := &entries[i]; !e.Chunks.IsZero() {
+			lists = append(lists, TreeEntry{GitTree, escapeName(e.Name, e.Kind), e.Chunks})
+		}
+	}
+	if len(lists) == 0 {
+		return nil, nil
+	}
+	slices.SortFunc(lists, CompareTreeEntries)
+	id, err := w.WriteTree(AppendTree(nil, lists))
+	return []TreeEntry{{GitTree, ChunksName, id}}, err
+}
+
+// decodeChunks tells large files which lists they have. Their names are final.
+func decodeChunks(r Source, d *Directory, chunks TreeID) error {
+	if chunks.IsZero() {
+		return nil
+	}
+	data, err := r.ReadTree(chunks, MaxTree)
+	if err != nil {
+		return err
+	}
+	lists, err := ParseTree(data)
+	if err != nil {
+		return err
+	}
+	byName := make(map[string]TreeID, len(lists))
+	for _, l := range lists {
+		if !l.IsTree() {
+			return invalid("%q in %s/%s is no list of chunks", l.Name, ReservedName, ChunksName)
+		}
+		byName[l.Name] = l.ID
+	}
+	for i := range d.Entries {
+		e := &d.Entries[i]
+		if e.Kind == File {
+			name := escapeName(e.Name, e.Kind)
+			e.Chunks = byName[name]
+			delete(byName, name)
+		}
+	}
+	if len(byName) > 0 || len(lists) == 0 {
+		return invalid("chunks in %s of a file that is not there", ReservedName)
 	}
 	return nil
 }

@@ -83,6 +83,9 @@ func randomEntry(r *rand.Rand, name string) Entry {
 		e.Tree, e.Blob, e.Mode = TreeID(e.Blob), BlobID{}, []uint32{0o755, 0o700, 0o3777}[r.IntN(3)]
 	case File:
 		e.Mode = []uint32{0o644, 0o755, 0o600, 0, 0o1777, 0o111, 0o654}[r.IntN(7)]
+		if r.IntN(3) == 0 {
+			e.Chunks = randomID(r)
+		}
 	}
 	if e.Kind != Dir && r.IntN(4) > 0 {
 		e.Mtime = int64(r.Uint64())
@@ -162,7 +165,7 @@ func TestMetaDeepSplit(t *testing.T) {
 	}
 	got := make([]Entry, len(d.Entries))
 	for i, e := range d.Entries {
-		got[i] = Entry{Name: standIn(&e), Kind: e.Kind, Blob: e.Blob, Tree: e.Tree, Mode: uint32(gitMode(&e))}
+		got[i] = Entry{Name: standIn(&e), Kind: e.Kind, Blob: e.Blob, Chunks: e.Chunks, Tree: e.Tree, Mode: uint32(gitMode(&e))}
 	}
 	sortByName(got)
 	dec := metaDecoder{source: m, entries: got}
@@ -274,6 +277,48 @@ func buildTree(m memory, entries []TreeEntry, meta string) TreeID {
 	slices.SortFunc(entries, CompareTreeEntries)
 	id, _ := m.WriteTree(AppendTree(nil, entries))
 	return id
+}
+
+// TestDecodeHostileChunks has lists of chunks where no file of that name is, and
+// what is no list.
+func TestDecodeHostileChunks(t *testing.T) {
+	id := FileID{1}.String()
+	for name, c := range map[string]struct {
+		mode   GitMode // of "a" in the directory
+		chunks func(m memory, list [20]byte) TreeEntry
+		good   bool
+	}{
+		"a list":      {GitFile, func(m memory, list [20]byte) TreeEntry { return chunksOf(m, TreeEntry{GitTree, "a", list}) }, true},
+		"executable":  {GitExecutable, func(m memory, list [20]byte) TreeEntry { return chunksOf(m, TreeEntry{GitTree, "a", list}) }, true},
+		"none":        {GitFile, func(m memory, _ [20]byte) TreeEntry { return chunksOf(m) }, false},
+		"a blob":      {GitFile, func(m memory, list [20]byte) TreeEntry { return TreeEntry{GitFile, ChunksName, list} }, false},
+		"no list":     {GitFile, func(m memory, list [20]byte) TreeEntry { return chunksOf(m, TreeEntry{GitFile, "a", list}) }, false},
+		"of nobody":   {GitFile, func(m memory, list [20]byte) TreeEntry { return chunksOf(m, TreeEntry{GitTree, "b", list}) }, false},
+		"of a link":   {GitSymlink, func(m memory, list [20]byte) TreeEntry { return chunksOf(m, TreeEntry{GitTree, "a", list}) }, false},
+		"of a folder": {GitTree, func(m memory, list [20]byte) TreeEntry { return chunksOf(m, TreeEntry{GitTree, "a", list}) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := memory{}
+			blob, _ := m.WriteBlob([]byte("x"))
+			list, _ := m.WriteTree(AppendTree(nil, []TreeEntry{{GitFile, "0000000000000001", blob}}))
+			meta, _ := m.WriteBlob([]byte(metaHeader + "a " + id + "\n"))
+			entries := []TreeEntry{c.chunks(m, list), {GitFile, metaName, meta}}
+			sub, _ := m.WriteTree(AppendTree(nil, entries))
+			tree, _ := m.WriteTree(AppendTree(nil, []TreeEntry{{GitTree, ReservedName, sub}, {c.mode, "a", blob}}))
+			d, err := DecodeDirectory(m, tree)
+			switch {
+			case c.good && (err != nil || d.Entries[0].Chunks != list):
+				t.Errorf("%+v, %v", d, err)
+			case !c.good && !errors.Is(err, ErrInvalid):
+				t.Errorf("got %v, want ErrInvalid", err)
+			}
+		})
+	}
+}
+
+func chunksOf(m memory, lists ...TreeEntry) TreeEntry {
+	id, _ := m.WriteTree(AppendTree(nil, lists))
+	return TreeEntry{GitTree, ChunksName, id}
 }
 
 func TestDecodeSameNameTwice(t *testing.T) {

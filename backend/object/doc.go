@@ -16,6 +16,7 @@
 //
 //	.smfs/meta          what git does not keep, a line an entry, sorted by name:
 //	                    <name> <file id>[ m=<mode>][ t=<mtime ns>][ x=<xattrs>][ g=<tags>][ c=<conflict>]
+//	.smfs/chunks/<name> the list of a large file's chunks (package chunk)
 //	.smfs/resource.ini  the resource's shared options; in the root alone
 //
 // Above 2,048 entries meta is a tree of such blobs, by SHA-1(name)

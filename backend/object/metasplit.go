@@ -181,7 +181,7 @@ func (d *metaDecoder) line(line []byte, e *Entry) error {
 	if standIn(&full) != e.Name {
 		return invalid("metadata of %.300q where that of %.300q should be", full.Name, e.Name)
 	}
-	full.Blob, full.Tree = e.Blob, e.Tree
+	full.Blob, full.Chunks, full.Tree = e.Blob, e.Chunks, e.Tree
 	d.scratch = appendMeta(d.scratch[:0], &full)
 	if !bytes.Equal(d.scratch[:len(d.scratch)-1], line) || gitMode(&full) != mode {
 		return invalid("metadata of %.300q is not in its canonical form", e.Name)

@@ -42,8 +42,9 @@ type Entry struct {
 	Kind Kind
 	ID   FileID
 
-	Blob BlobID // File: its content. Symlink: a blob that holds the target
-	Tree TreeID // Dir: its Directory
+	Blob   BlobID // File: its content, or what points to it. Symlink: a blob that holds the target
+	Chunks TreeID // large File: the list of its chunks, which Blob determines (see chunk)
+	Tree   TreeID // Dir: its Directory
 
 	Mode  uint32 // permission bits and sticky, setgid on directories; no setuid. 0 for Symlink
 	Mtime int64  // ns since 1970; 0 for Dir (a directory's mtime is not mirrored)

@@ -69,9 +69,9 @@ func (e *Entry) checkKind() error {
 	case File:
 		bad = e.Blob.IsZero() || !e.Tree.IsZero() || e.Mode&^0o1777 != 0
 	case Dir:
-		bad = e.Tree.IsZero() || !e.Blob.IsZero() || e.Mode&^0o3777 != 0 || e.Mtime != 0
+		bad = e.Tree.IsZero() || !e.Blob.IsZero() || !e.Chunks.IsZero() || e.Mode&^0o3777 != 0 || e.Mtime != 0
 	case Symlink:
-		bad = e.Blob.IsZero() || !e.Tree.IsZero() || e.Mode != 0 || len(e.Xattrs) != 0
+		bad = e.Blob.IsZero() || !e.Tree.IsZero() || !e.Chunks.IsZero() || e.Mode != 0 || len(e.Xattrs) != 0
 	default:
 		return invalid("entry %q is of unknown kind %d", e.Name, e.Kind)
 	}

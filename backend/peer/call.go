@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -40,6 +41,24 @@ func (s *Session) Join(ctx context.Context, j Join) (Joined, error) {
 		return Joined{}, err
 	}
 	return parseJoined(body)
+}
+
+// Has asks which of these objects of a resource the peer has, with all that they
+// refer to.
+func (s *Session) Has(ctx context.Context, resource string, ids [][20]byte) ([]bool, error) {
+	var all []bool
+	for part := range slices.Chunk(ids, maxObjects) {
+		body, err := s.ask(ctx, callHas, encode(objectsToWire(resource, part)))
+		if err != nil {
+			return nil, err
+		}
+		has, err := parseHas(body, len(part))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, has...)
+	}
+	return all, nil
 }
 
 // Push sends a pack, which write produces, and returns when the peer has

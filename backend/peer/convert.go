@@ -110,6 +110,56 @@ func packToWire(resource string, head object.CommitID, haves []object.CommitID, 
 	return w
 }
 
+func objectsToWire(resource string, ids [][20]byte) wireObjects {
+	w := wireObjects{Resource: resource, IDs: make([]byte, 0, 20*len(ids))}
+	for _, id := range ids {
+		w.IDs = append(w.IDs, id[:]...)
+	}
+	return w
+}
+
+func parseObjects(data []byte) (resource string, ids [][20]byte, err error) {
+	w, err := decode[wireObjects](data, "question for objects")
+	if err != nil {
+		return "", nil, err
+	}
+	if err := checkResource(w.Resource); err != nil {
+		return "", nil, err
+	}
+	if len(w.IDs)%20 != 0 || len(w.IDs) > 20*maxObjects {
+		return "", nil, invalid("question for objects with ids of %d bytes", len(w.IDs))
+	}
+	for b := w.IDs; len(b) > 0; b = b[20:] {
+		ids = append(ids, [20]byte(b))
+	}
+	return w.Resource, ids, nil
+}
+
+func hasToWire(has []bool) wireHas {
+	w := wireHas{Has: make([]byte, len(has))}
+	for i, h := range has {
+		if h {
+			w.Has[i] = 1
+		}
+	}
+	return w
+}
+
+func parseHas(data []byte, n int) ([]bool, error) {
+	w, err := decode[wireHas](data, "answer about objects")
+	if err != nil {
+		return nil, err
+	}
+	if len(w.Has) != n {
+		return nil, invalid("answer about %d objects, not %d", len(w.Has), n)
+	}
+	has := make([]bool, n)
+	for i, b := range w.Has {
+		has[i] = b == 1
+	}
+	return has, nil
+}
+
 func parseJoin(data []byte) (Join, error) {
 	w, err := decode[wireJoin](data, "join")
 	if err != nil {

@@ -52,6 +52,14 @@ func (h *handler) OnFetch(ctx context.Context, _ *Session, f Fetch, w io.Writer)
 	return h.fetch(ctx, f, w)
 }
 
+func (h *handler) OnHas(_ context.Context, _ *Session, _ string, ids [][20]byte) ([]bool, error) {
+	has := make([]bool, len(ids))
+	for i, id := range ids {
+		has[i] = id[0]%2 == 1
+	}
+	return has, nil
+}
+
 func (h *handler) OnJoin(_ context.Context, _ *Session, j Join) (Joined, error) {
 	if h.join == nil {
 		return Joined{}, errNot

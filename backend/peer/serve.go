@@ -23,6 +23,8 @@ type Handler interface {
 	OnPush(ctx context.Context, s *Session, p Push, pack io.Reader) error
 	// OnFetch writes a pack to w.
 	OnFetch(ctx context.Context, s *Session, f Fetch, w io.Writer) error
+	// OnHas tells of each object whether it is here, with all it refers to.
+	OnHas(ctx context.Context, s *Session, resource string, ids [][20]byte) ([]bool, error)
 	// OnJoin decides by Negotiate, adopts the peer's id if that is the outcome,
 	// and tells its own state then.
 	OnJoin(ctx context.Context, s *Session, j Join) (Joined, error)
@@ -96,6 +98,8 @@ func (s *Session) dispatch(l *line, req request) ([]byte, error) {
 		return nil, s.onAnnounce(l, req.Body)
 	case callJoin:
 		return s.onJoin(l, req.Body)
+	case callHas:
+		return s.onHas(l, req.Body)
 	case callPush:
 		return nil, s.onPush(l, req.Body)
 	case callFetch:
@@ -134,6 +138,19 @@ func (s *Session) onJoin(l *line, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	return encode(wireJoin{IDs: answer.IDs, Empty: answer.Empty}), nil
+}
+
+func (s *Session) onHas(l *line, body []byte) ([]byte, error) {
+	resource, ids, err := parseObjects(body)
+	if err != nil {
+		return nil, err
+	}
+	defer s.showLife(l, nothing)()
+	has, err := s.o.Handler.OnHas(s.ctx, s, resource, ids)
+	if err != nil {
+		return nil, err
+	}
+	return encode(hasToWire(has)), nil
 }
 
 func (s *Session) onPush(l *line, body []byte) error {

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"crypto/sha1"
 	"errors"
 	"fmt"
 	"io"
@@ -229,6 +230,24 @@ func TestFetch(t *testing.T) {
 		return err
 	})
 	wantErr(t, err, &Refusal{Code: UnknownResource})
+}
+
+// TestHas asks about more objects than one question may hold.
+func TestHas(t *testing.T) {
+	a, _ := pair(t, true, &handler{}, &handler{})
+	ids := make([][20]byte, maxObjects+10)
+	for i := range ids {
+		ids[i] = sha1.Sum(fmt.Append(nil, i))
+	}
+	has, err := a.Has(t.Context(), "docs", ids)
+	if err != nil || len(has) != len(ids) {
+		t.Fatalf("%d answers about %d objects, %v", len(has), len(ids), err)
+	}
+	for i, id := range ids {
+		if has[i] != (id[0]%2 == 1) {
+			t.Fatalf("object %d: %v", i, has[i])
+		}
+	}
 }
 
 func TestJoin(t *testing.T) {

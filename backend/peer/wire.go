@@ -16,6 +16,7 @@ const (
 	maxResources = 1 << 12
 	maxTips      = 1 << 14
 	maxHaves     = 1 << 14
+	maxObjects   = 1 << 16 // in one question
 	maxOptions   = 1 << 20
 	maxText      = 2 << 10
 )
@@ -27,6 +28,7 @@ const (
 	callJoin     = "join"
 	callPush     = "push"
 	callFetch    = "fetch"
+	callHas      = "has"
 )
 
 // request and reply are the envelopes of a call.
@@ -83,6 +85,15 @@ type wirePack struct { // push, fetch
 	Head     wireID   `json:"head"`
 	Haves    []wireID `json:"haves,omitempty"`
 	Size     int64    `json:"size,omitempty"`
+}
+
+type wireObjects struct { // has
+	Resource string `json:"resource"`
+	IDs      []byte `json:"ids"` // 20 bytes each
+}
+
+type wireHas struct { // the answer
+	Has []byte `json:"has"` // a byte for each id: 1 or 0
 }
 
 type wireJoin struct { // join, and its answer

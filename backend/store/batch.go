@@ -2,27 +2,18 @@ package store
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
-// ErrSizeChanged says that a file had not the length that was announced: it
-// was written to while it was read.
-var ErrSizeChanged = errors.New("file changed its size while it was read")
-
-// smallBlob is up to which size PutBlob works in memory, beside other calls.
-const smallBlob = 1 << 20
-
 // Batch collects new objects in one pack. Objects that the store has are not
-// written again. Its methods are safe for concurrent use; large blobs go one
-// after the other. A batch ends with Commit or Discard; until then nothing of
+// written again. Its methods are safe for concurrent use. A batch ends with Commit or Discard; until then nothing of
 // it can be seen in the store.
 //
 // Invariant of the store: an object that is there is there with all that it
@@ -53,53 +44,29 @@ func (s *Store) NewBatch() (*Batch, error) {
 	return b, nil
 }
 
-// PutBlob stores the size bytes that r yields. If it yields fewer or more the
-// error is ErrSizeChanged and nothing of it stays. Memory is bounded whatever
-// the size. An error of r comes back wrapped.
-func (b *Batch) PutBlob(r io.Reader, size int64) (object.BlobID, error) {
-	if size < 0 {
-		return object.BlobID{}, fmt.Errorf("put blob: %w: negative size", object.ErrInvalid)
-	}
-	var id object.BlobID
-	var err error
-	if size <= smallBlob {
-		id, err = b.putSmall(r, size)
-	} else {
-		id, err = b.putLarge(r, size)
-	}
+// PutFile stores a file of size bytes that r yields. If it yields fewer or more
+// the error is chunk.ErrSizeChanged; chunks of it may stay, which nothing refers
+// to. Memory is bounded whatever the size. An error of r comes back wrapped.
+func (b *Batch) PutFile(r io.Reader, size int64) (chunk.Content, error) {
+	c, err := chunk.Put(r, size, b)
 	if err != nil {
-		return object.BlobID{}, fmt.Errorf("put blob: %w", err)
+		return c, fmt.Errorf("put file: %w", err)
 	}
-	return id, nil
+	return c, nil
 }
 
-func (b *Batch) putSmall(r io.Reader, size int64) (object.BlobID, error) {
-	data := make([]byte, size+1) // one more, to see a file that grew
-	n, err := io.ReadFull(r, data)
-	switch {
-	case err == nil || int64(n) < size && isEnd(err):
-		return object.BlobID{}, ErrSizeChanged
-	case !isEnd(err):
-		return object.BlobID{}, err
-	}
-	data = data[:n]
-	h := newSafeHash(object.TypeBlob, size)
-	h.Write(data)
-	id, err := h.id()
-	if err == nil {
-		err = b.put(object.TypeBlob, id, data)
-	}
-	return object.BlobID(id), err
-}
-
-func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+// rawBuffers are for objects as a pack holds them.
+var rawBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // put appends an object unless it is there already.
 func (b *Batch) put(kind object.Type, id [20]byte, data []byte) error {
 	if b.Has(id) {
 		return nil
 	}
-	raw := b.store.codec.deflated(kind, data)
+	raw := rawBuffers.Get().(*bytes.Buffer)
+	defer rawBuffers.Put(raw)
+	raw.Reset()
+	b.store.codec.deflateObject(raw, kind, data)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.done.Load() {
@@ -108,70 +75,7 @@ func (b *Batch) put(kind object.Type, id [20]byte, data []byte) error {
 	if _, ok := b.w.find(id); ok {
 		return nil
 	}
-	return b.w.add(id, raw)
-}
-
-// putLarge streams into the pack and takes the bytes back if they turn out to
-// be there already, or not to be what was announced.
-func (b *Batch) putLarge(r io.Reader, size int64) (object.BlobID, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.done.Load() {
-		return object.BlobID{}, errNotOpen
-	}
-	off := b.w.end()
-	id, crc, err := b.stream(r, size)
-	if err != nil || b.Has(id) {
-		return object.BlobID(id), errors.Join(err, b.w.rollback(off))
-	}
-	b.w.record(idxEntry{id, off, crc})
-	return object.BlobID(id), nil
-}
-
-func (b *Batch) stream(r io.Reader, size int64) (id [20]byte, crc uint32, err error) {
-	sum := crc32.NewIEEE()
-	out := io.MultiWriter(b.w, sum)
-	if _, err := out.Write(appendEntryHeader(nil, object.TypeBlob, size)); err != nil {
-		return id, 0, err
-	}
-	h := newSafeHash(object.TypeBlob, size)
-	z := b.store.codec.deflater(out)
-	n, err := io.CopyBuffer(besideWriter{z, h}, io.LimitReader(r, size), make([]byte, 256<<10))
-	if e := b.store.codec.release(z); err == nil {
-		err = e
-	}
-	if err != nil {
-		return id, 0, err
-	}
-	if n != size || !atEnd(r) {
-		return id, 0, ErrSizeChanged
-	}
-	id, err = h.id()
-	return id, sum.Sum32(), err
-}
-
-// besideWriter writes to w and, at the same time, to a hash: for large blobs
-// hashing costs more than all else.
-type besideWriter struct {
-	w io.Writer
-	h safeHash
-}
-
-func (w besideWriter) Write(p []byte) (int, error) {
-	hashed := make(chan struct{})
-	go func() {
-		w.h.Write(p)
-		close(hashed)
-	}()
-	n, err := w.w.Write(p)
-	<-hashed
-	return n, err
-}
-
-// atEnd reports whether r has no further byte.
-func atEnd(r io.Reader) bool {
-	n, err := io.ReadFull(r, make([]byte, 1))
-	return n == 0 && errors.Is(err, io.EOF)
+	return b.w.add(id, raw.Bytes())
 }
 
 // WriteTree and WriteBlob make a Batch an object.Sink.
@@ -180,9 +84,16 @@ func (b *Batch) WriteTree(data []byte) (object.TreeID, error) {
 	return object.TreeID(id), b.put(object.TypeTree, id, data)
 }
 
-// WriteBlob stores a blob that is in memory.
+// WriteBlob stores a blob that is in memory, as a file's content is not: see
+// PutFile.
 func (b *Batch) WriteBlob(data []byte) (object.BlobID, error) {
-	return b.PutBlob(bytes.NewReader(data), int64(len(data)))
+	h := newSafeHash(object.TypeBlob, int64(len(data)))
+	h.Write(data)
+	id, err := h.id()
+	if err != nil {
+		return object.BlobID{}, err
+	}
+	return object.BlobID(id), b.put(object.TypeBlob, id, data)
 }
 
 // PutDirectory stores a directory. What its entries refer to must be in the

@@ -75,7 +75,7 @@ func BenchmarkDecodeDirectory(b *testing.B) {
 }
 
 // A large incompressible file, into a durable pack and out again.
-func BenchmarkLargeBlob(b *testing.B) {
+func BenchmarkLargeFile(b *testing.B) {
 	const size = 256 << 20
 	b.SetBytes(size)
 	block := randomBytes(1, 1<<20)
@@ -85,7 +85,7 @@ func BenchmarkLargeBlob(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := bat.PutBlob(&repeat{block: block, salt: byte(i), left: size}, size); err != nil {
+		if _, err := bat.PutFile(&repeat{block: block, salt: byte(i), left: size}, size); err != nil {
 			b.Fatal(err)
 		}
 		if err := bat.Commit(); err != nil {

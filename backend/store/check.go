@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
@@ -266,7 +267,7 @@ func (c *fsck) dir(id object.TreeID, name string, in object.CommitID) error {
 		}
 		e := &d.Entries[i]
 		if e.Kind != object.Dir {
-			c.blob(e.Blob, path.Join(name, e.Name), in)
+			c.file(chunk.Of(e), path.Join(name, e.Name), in)
 		} else if err := c.dir(e.Tree, path.Join(name, e.Name), in); err != nil {
 			return err
 		}
@@ -309,6 +310,40 @@ func (c *fsck) blob(id object.BlobID, name string, in object.CommitID) {
 	if err != nil {
 		c.lost(object.TypeBlob, id, "file %q of commit %s: %v", name, in, err)
 	}
+}
+
+// file checks a file's content, and that of a large one part by part.
+func (c *fsck) file(content chunk.Content, name string, in object.CommitID) {
+	known := c.seen[content.Blob]
+	c.blob(content.Blob, name, in)
+	if content.List.IsZero() || known {
+		return
+	}
+	parts := &partsReader{view: &c.store.view}
+	size, err := chunk.Walk(parts, content.List, listFsck{c, name, in})
+	if err != nil {
+		c.problem(Fault{fmt.Sprintf("file %q of commit %s: %v", name, in, err), parts.lost, parts.kind})
+		return
+	}
+	if pointer, err := c.store.ReadBlob(content.Blob, chunk.Threshold); err == nil {
+		if n, list, ok := chunk.ParsePointer(pointer); !ok || list != content.List || n != size {
+			c.tell("file %q of commit %s: its pointer is that of another file", name, in)
+		}
+	}
+}
+
+// listFsck reads the chunks of a file.
+type listFsck struct {
+	c    *fsck
+	name string
+	in   object.CommitID
+}
+
+func (l listFsck) Node(id object.TreeID) (bool, error) { return !l.c.met(id), l.c.ctx.Err() }
+
+func (l listFsck) Chunk(id object.BlobID, _ int64) error {
+	l.c.blob(id, l.name, l.in)
+	return l.c.ctx.Err()
 }
 
 // raw checks a tree of plain git.

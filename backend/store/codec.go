@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zlib"
+
+	"github.com/silvermirror/smfs/backend/object"
 )
 
 // codec keeps the deflaters and inflaters of one store for reuse: they are
@@ -79,7 +81,7 @@ func (f *inflater) end() error {
 // all reads the stream to its end, which must come after size bytes. Memory
 // grows with what is there, not with what size claims.
 func (f *inflater) all(size int64) ([]byte, error) {
-	const trusted = 1 << 20
+	const trusted = 4 << 20
 	var b bytes.Buffer
 	b.Grow(int(min(size, trusted)) + bytes.MinRead)
 	n, err := b.ReadFrom(io.LimitReader(f.z, size))
@@ -105,17 +107,28 @@ func noEOF(err error) error {
 	return err
 }
 
-// deflate appends data as a zlib stream to b. Data that does not shrink is
+// deflate appends data as a zlib stream to out. Data that does not shrink is
 // stored as it is.
-func (c *codec) deflate(b, data []byte) []byte {
-	out := bytes.NewBuffer(b)
+func (c *codec) deflate(out *bytes.Buffer, data []byte) {
 	if len(data) >= 32<<10 && !c.shrinks(data) {
 		storeZlib(out, data)
-		return out.Bytes()
+		return
 	}
 	w := c.deflater(out)
 	w.Write(data) // a bytes.Buffer takes all
 	c.release(w)
+}
+
+// deflateObject appends the whole pack entry of an object to out.
+func (c *codec) deflateObject(out *bytes.Buffer, kind object.Type, data []byte) {
+	out.Write(appendEntryHeader(out.AvailableBuffer(), kind, int64(len(data))))
+	c.deflate(out, data)
+}
+
+// deflated is deflateObject for callers that keep the bytes.
+func (c *codec) deflated(kind object.Type, data []byte) []byte {
+	var out bytes.Buffer
+	c.deflateObject(&out, kind, data)
 	return out.Bytes()
 }
 

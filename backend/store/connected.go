@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
@@ -183,7 +184,7 @@ func (in *Incoming) checkEntries(d *object.Directory, bases []*object.Directory,
 		case object.Symlink:
 			err = in.checkTarget(e.Blob)
 		default:
-			err = in.checkBlob(e.Blob)
+			err = in.checkFile(chunk.Of(e))
 		}
 		if err != nil {
 			return fmt.Errorf("%q: %w", e.Name, err)
@@ -216,6 +217,57 @@ func (in *Incoming) checkBlob(id object.BlobID) error {
 	kind, err := in.Type(id)
 	if err == nil && kind != object.TypeBlob {
 		err = fmt.Errorf("%w: %s is a %s, not a blob", ErrWrongType, id, kind)
+	}
+	return err
+}
+
+// checkFile checks that a file's content is here, in the one form that it has.
+// Chunks of which a base has the list are complete, as all that the store has.
+func (in *Incoming) checkFile(c chunk.Content) error {
+	if err := in.checkBlob(c.Blob); err != nil {
+		return err
+	}
+	size, err := in.blobSize(c.Blob)
+	if err != nil {
+		return err
+	}
+	if c.List.IsZero() && size > chunk.Threshold {
+		return fmt.Errorf("%w: %s has %d bytes and is not in chunks", object.ErrInvalid, c.Blob, size)
+	}
+	if c.List.IsZero() && !chunk.MayPoint(size) {
+		return nil
+	}
+	pointer, err := in.ReadBlob(c.Blob, chunk.Threshold)
+	if err != nil {
+		return err
+	}
+	size, list, points := chunk.ParsePointer(pointer)
+	if !points && c.List.IsZero() {
+		return nil
+	}
+	if list != c.List {
+		return fmt.Errorf("%w: %s points to the chunks %s, not %s", object.ErrInvalid, c.Blob, list, c.List)
+	}
+	n, err := chunk.Walk(marking{in}, c.List, listCheck{in})
+	if err == nil && n != size {
+		err = fmt.Errorf("%w: %d bytes in chunks, not %d", object.ErrInvalid, n, size)
+	}
+	return err
+}
+
+// listCheck checks the parts of a list of chunks. Nodes that the store has, and
+// that were not sent, are complete.
+type listCheck struct{ in *Incoming }
+
+func (c listCheck) Node(id object.TreeID) (bool, error) { return c.in.isNew(id), nil }
+
+func (c listCheck) Chunk(id object.BlobID, size int64) error {
+	if err := c.in.checkBlob(id); err != nil {
+		return err
+	}
+	n, err := c.in.blobSize(id)
+	if err == nil && n != size {
+		err = fmt.Errorf("%w: chunk %s has %d bytes, not %d", object.ErrInvalid, id, n, size)
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
@@ -61,12 +62,12 @@ func crashScenarios(t *testing.T, base string) []crashScenario {
 	peer := copyStore(t, base, osDisk{})
 	pw := newWriter(t, peer, 2)
 	pw.head = peer.Head()
-	pw.files = map[string]string{"a": "four", "e": string(randomBytes(3, smallBlob+9))}
+	pw.files = map[string]string{"a": "four", "e": string(randomBytes(3, chunk.Threshold+9))}
 	theirs := pw.commit()
 	_, data := packOf(t, peer, theirs, peerBase(t, peer, theirs))
 	return []crashScenario{
 		{"commit", 12, func(s *Store, w *writer) (object.CommitID, error) {
-			w.files = map[string]string{"a": "five", "big": string(randomBytes(4, smallBlob+99)), "n/e/w": "x"}
+			w.files = map[string]string{"a": "five", "big": string(randomBytes(4, chunk.Threshold+99)), "n/e/w": "x"}
 			err := w.try()
 			return object.CommitID{}, err
 		}},

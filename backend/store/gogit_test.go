@@ -32,7 +32,7 @@ func TestGoGitReadsStore(t *testing.T) {
 	want := map[object.CommitID]map[string]string{}
 	for i := range 12 {
 		w.files["docs/report.txt"] = fmt.Sprintf("version %d", i)
-		w.files[fmt.Sprintf("photos/2026/%d.jpg", i)] = string(randomBytes(uint64(i), 100_000*i))
+		w.files[fmt.Sprintf("photos/2026/%d.jpg", i)] = string(randomBytes(uint64(i), 90_000*i))
 		w.files["a/b/c/d/e"] = strings.Repeat("deep ", i)
 		w.files["link"] = "-> docs/report.txt"
 		delete(w.files, fmt.Sprintf("photos/2026/%d.jpg", i-5))

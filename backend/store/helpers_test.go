@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
@@ -75,7 +76,9 @@ func (w *writer) dir(b *Batch, dir string) (object.TreeID, error) {
 			e.Kind, e.Mode = object.Symlink, 0
 			e.Blob, err = b.WriteBlob([]byte(target))
 		default:
-			e.Blob, err = b.PutBlob(strings.NewReader(content), int64(len(content)))
+			var c chunk.Content
+			c, err = b.PutFile(strings.NewReader(content), int64(len(content)))
+			e.Blob, e.Chunks = c.Blob, c.List
 		}
 		if err != nil {
 			return object.TreeID{}, err
@@ -214,7 +217,7 @@ func content(s *Store, id object.CommitID, name string) (string, error) {
 			return "", os.ErrNotExist
 		}
 		if !more {
-			r, _, err := s.OpenBlob(e.Blob)
+			r, _, err := s.OpenFile(chunk.Of(e))
 			if err != nil {
 				return "", err
 			}

@@ -9,11 +9,13 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 
 	"github.com/go-git/go-git/v5/plumbing"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
@@ -22,16 +24,28 @@ type packBuilder struct {
 	codec codec
 	body  []byte
 	n     int
+	blobs map[[20]byte][]byte
+	mu    sync.Mutex // for WriteTree and WriteBlob
 }
 
 func (p *packBuilder) add(kind object.Type, data []byte) [20]byte {
+	id := object.Hash(kind, data)
+	if _, twice := p.blobs[id]; twice {
+		return id
+	}
+	if p.blobs == nil {
+		p.blobs = map[[20]byte][]byte{}
+	}
+	p.blobs[id] = bytes.Clone(data)
 	p.body = append(p.body, p.codec.deflated(kind, data)...)
 	p.n++
-	return object.Hash(kind, data)
+	return id
 }
 
 func (p *packBuilder) raw(header, data []byte) {
-	p.body = p.codec.deflate(append(p.body, header...), data)
+	out := bytes.NewBuffer(append(p.body, header...))
+	p.codec.deflate(out, data)
+	p.body = out.Bytes()
 	p.n++
 }
 
@@ -185,6 +199,9 @@ func TestCheckConnectedHostile(t *testing.T) {
 		return object.TreeEntry{Mode: object.GitFile, Name: name, ID: id}
 	}
 	nowhere := [20]byte{9}
+	large := func(change func(l *largeFile)) func(p *packBuilder) object.CommitID {
+		return func(p *packBuilder) object.CommitID { return p.commit(p.large(change), nil) }
+	}
 	for name, c := range map[string]struct {
 		build func(p *packBuilder) object.CommitID
 		want  error
@@ -220,6 +237,19 @@ func TestCheckConnectedHostile(t *testing.T) {
 				c.Parents, c.Gen, c.Cover = []object.CommitID{first}, 2, object.Cover{{Writer: "k.1", Seq: 5, Commit: first}}
 			})
 		}, object.ErrInvalid},
+		"a large file as a blob": {func(p *packBuilder) object.CommitID {
+			return p.commit(p.tree(file("a", p.add(object.TypeBlob, make([]byte, chunk.Threshold+1)))), nil)
+		}, object.ErrInvalid},
+		"a pointer alone":        {large(func(l *largeFile) { l.list = [20]byte{} }), object.ErrInvalid},
+		"another list":           {large(func(l *largeFile) { l.list = nowhere }), object.ErrInvalid},
+		"chunks of a small file": {large(func(l *largeFile) { l.pointer = l.p.add(object.TypeBlob, []byte("x")) }), object.ErrInvalid},
+		"a missing chunk":        {large(func(l *largeFile) { l.setList(chunkEntry("0000000000200000", nowhere)) }), ErrMissing},
+		"a missing node": {large(func(l *largeFile) {
+			l.setList(object.TreeEntry{Mode: object.GitTree, Name: "0000000000200000", ID: nowhere})
+		}), ErrMissing},
+		"a chunk that is shorter": {large(func(l *largeFile) { l.setList(chunkEntry("0000000000200000", l.p.add(object.TypeBlob, []byte("x")))) }), object.ErrInvalid},
+		"a chunk that is a tree":  {large(func(l *largeFile) { l.setList(chunkEntry("0000000000200000", l.p.tree())) }), ErrWrongType},
+		"an empty list":           {large(func(l *largeFile) { l.setList() }), object.ErrInvalid},
 		"long link": {func(p *packBuilder) object.CommitID {
 			return p.commit(p.tree(object.TreeEntry{Mode: object.GitSymlink, Name: "l", ID: p.add(object.TypeBlob, make([]byte, 5000))}), nil)
 		}, ErrTooLarge},
@@ -237,6 +267,69 @@ func TestCheckConnectedHostile(t *testing.T) {
 			wantNothing(t, s)
 		})
 	}
+}
+
+// chunkEntry is a chunk in a list.
+func chunkEntry(name string, id [20]byte) object.TreeEntry {
+	return object.TreeEntry{Mode: object.GitFile, Name: name, ID: id}
+}
+
+// largeFile is a file in chunks that is being made wrong.
+type largeFile struct {
+	p             *packBuilder
+	pointer, list [20]byte
+}
+
+// setList gives the file another list, and the pointer to it.
+func (l *largeFile) setList(entries ...object.TreeEntry) {
+	text := string(l.p.blobs[l.pointer])
+	old := object.TreeID(l.list).String()
+	l.list = l.p.add(object.TypeTree, object.AppendTree(nil, entries))
+	l.pointer = l.p.add(object.TypeBlob, []byte(strings.Replace(text, old, object.TreeID(l.list).String(), 1)))
+}
+
+// large adds a directory with a large file in it, which change has made wrong.
+func (p *packBuilder) large(change func(*largeFile)) [20]byte {
+	c, err := chunk.Put(bytes.NewReader(make([]byte, 2<<20)), 2<<20, p)
+	if err != nil {
+		panic(err)
+	}
+	l := &largeFile{p, c.Blob, c.List}
+	change(l)
+	entries := []object.TreeEntry{}
+	if l.list != ([20]byte{}) {
+		lists := p.add(object.TypeTree, object.AppendTree(nil, []object.TreeEntry{{Mode: object.GitTree, Name: "a", ID: l.list}}))
+		entries = append(entries, object.TreeEntry{Mode: object.GitTree, Name: object.ChunksName, ID: lists})
+	}
+	meta := p.add(object.TypeBlob, []byte("smfs-meta 1\na "+object.FileID{1}.String()+"\n"))
+	entries = append(entries, object.TreeEntry{Mode: object.GitFile, Name: "meta", ID: meta})
+	sub := p.add(object.TypeTree, object.AppendTree(nil, entries))
+	return p.add(object.TypeTree, object.AppendTree(nil, []object.TreeEntry{
+		{Mode: object.GitTree, Name: object.ReservedName, ID: sub}, {Mode: object.GitFile, Name: "a", ID: l.pointer}}))
+}
+
+// WriteTree and WriteBlob make it an object.Sink.
+func (p *packBuilder) WriteTree(data []byte) (object.TreeID, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.add(object.TypeTree, data), nil
+}
+
+func (p *packBuilder) WriteBlob(data []byte) (object.BlobID, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.add(object.TypeBlob, data), nil
+}
+
+// TestLargeFileIsTaken: the file that TestCheckConnectedHostile makes wrong.
+func TestLargeFileIsTaken(t *testing.T) {
+	s := newTestStore(t)
+	p := packBuilder{}
+	head := p.commit(p.large(func(*largeFile) {}), nil)
+	if err := accept(s, p.bytes(), head); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, s, head, map[string]string{"a": string(make([]byte, 2<<20))})
 }
 
 func wantNothing(t *testing.T, s *Store) {

@@ -39,7 +39,7 @@ func TestMendBesideBatches(t *testing.T) {
 			}
 			text := fmt.Sprint(i)
 			var id object.BlobID
-			if id, err = b.PutBlob(strings.NewReader(text), int64(len(text))); err == nil {
+			if id, err = b.WriteBlob([]byte(text)); err == nil {
 				err = b.Commit()
 			}
 			ids = append(ids, id)

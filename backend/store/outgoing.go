@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 
 	"github.com/silvermirror/smfs/backend/object"
 )
@@ -75,6 +76,34 @@ func (o *Outgoing) estimate() error {
 		}
 	}
 	return nil
+}
+
+// askAbout is the size in bytes, as stored, from which on it pays to ask a peer
+// whether it has an object.
+const askAbout = 64 << 10
+
+// Large lists the objects that are worth a question.
+func (o *Outgoing) Large() (ids [][20]byte) {
+	for _, id := range o.ids {
+		if p, at, ok := o.store.find(id); ok && p.rawEnd(at)-at >= askAbout {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// Leave takes those objects out that the peer has. What they refer to is at the
+// peer, and may be sent all the same.
+func (o *Outgoing) Leave(ids [][20]byte, has []bool) {
+	left := make(map[[20]byte]bool, len(ids))
+	for i, id := range ids {
+		if p, at, ok := o.store.find(id); has[i] && ok {
+			left[id] = true
+			o.Bytes -= p.rawEnd(at) - at
+		}
+	}
+	o.ids = slices.DeleteFunc(o.ids, func(id [20]byte) bool { return left[id] })
+	o.Objects = len(o.ids)
 }
 
 // WriteTo writes the pack. Entries are copied as they are stored where they

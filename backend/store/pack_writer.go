@@ -12,8 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-
-	"github.com/silvermirror/smfs/backend/object"
 )
 
 // flushAt is how many bytes of a pack wait in memory. Small packs are written
@@ -95,21 +93,26 @@ func (w *packWriter) ReadAt(b []byte, off int64) (n int, err error) {
 func (w *packWriter) Write(b []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.buf = append(w.buf, b...)
-	if len(w.buf) < flushAt {
+	if len(w.buf)+len(b) < flushAt {
+		w.buf = append(w.buf, b...)
 		return len(b), nil
 	}
-	return len(b), w.flush()
+	if err := w.flush(w.buf); err != nil {
+		return len(b), err
+	}
+	w.buf = w.buf[:0]
+	return len(b), w.flush(b)
 }
 
-func (w *packWriter) flush() error {
+// flush writes b to the file, behind what is there.
+func (w *packWriter) flush(b []byte) error {
 	if w.failed == nil {
-		w.failed = w.tryFlush()
+		w.failed = w.tryFlush(b)
 	}
 	return w.failed
 }
 
-func (w *packWriter) tryFlush() error {
+func (w *packWriter) tryFlush(b []byte) error {
 	if w.file == nil {
 		f, err := w.disk.create(w.path)
 		if err != nil {
@@ -117,11 +120,10 @@ func (w *packWriter) tryFlush() error {
 		}
 		w.file = f
 	}
-	if _, err := w.file.Write(w.buf); err != nil {
+	if _, err := w.file.Write(b); err != nil {
 		return fmt.Errorf("write pack: %w", err)
 	}
-	w.flushed += int64(len(w.buf))
-	w.buf = w.buf[:0]
+	w.flushed += int64(len(b))
 	return nil
 }
 
@@ -143,23 +145,6 @@ func (w *packWriter) record(e idxEntry) {
 	w.entries = append(w.entries, e)
 }
 
-// rollback drops all bytes from off on, which no entry uses.
-func (w *packWriter) rollback(off int64) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if off >= w.flushed {
-		w.buf = w.buf[:off-w.flushed]
-		return nil
-	}
-	w.buf = w.buf[:0]
-	if err := w.file.Truncate(off); err != nil {
-		w.failed = fmt.Errorf("truncate pack: %w", err)
-		return w.failed
-	}
-	w.flushed = off
-	return nil
-}
-
 // finish completes the pack, makes it durable and closes it.
 func (w *packWriter) finish() (sum [20]byte, size int64, err error) {
 	w.mu.Lock()
@@ -174,9 +159,10 @@ func (w *packWriter) finish() (sum [20]byte, size int64, err error) {
 	h.Write(w.buf)
 	sum = [20]byte(h.Sum(nil))
 	w.buf = append(w.buf, sum[:]...)
-	if err := w.flush(); err != nil {
+	if err := w.flush(w.buf); err != nil {
 		return sum, 0, err
 	}
+	w.buf = w.buf[:0]
 	if err := w.file.Sync(); err != nil {
 		return sum, 0, err
 	}
@@ -262,9 +248,3 @@ func (s *Store) hasPack(name string) bool {
 }
 
 var errNotOpen = errors.New("batch is already committed or discarded")
-
-// deflated gives the whole pack entry of an object.
-func (c *codec) deflated(kind object.Type, data []byte) []byte {
-	b := make([]byte, 0, len(data)/2+64)
-	return c.deflate(appendEntryHeader(b, kind, int64(len(data))), data)
-}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
@@ -155,6 +156,39 @@ func (v *view) OpenBlob(id object.BlobID) (io.ReadCloser, int64, error) {
 	// be damage, which only reading tells.
 	data, err := v.ReadBlob(id, maxDelta)
 	return io.NopCloser(bytes.NewReader(data)), int64(len(data)), err
+}
+
+// OpenFile streams a file's content and returns its size in bytes. Memory is
+// bounded. No byte is returned that did not prove to be what was stored, save
+// for files that are one blob, whose reader is that of OpenBlob.
+func (v *view) OpenFile(c chunk.Content) (io.ReadCloser, int64, error) {
+	if c.List.IsZero() {
+		return v.OpenBlob(c.Blob)
+	}
+	r, err := chunk.NewReader(v, c.List)
+	if err != nil {
+		return nil, 0, err
+	}
+	return io.NopCloser(r), r.Size(), nil
+}
+
+// FileSize is the size in bytes of a file's content, which is not read.
+func (v *view) FileSize(c chunk.Content) (int64, error) {
+	if c.List.IsZero() {
+		return v.blobSize(c.Blob)
+	}
+	return chunk.Size(v, c.List)
+}
+
+// blobSize is the size of a blob, which is not read where it is no delta.
+func (v *view) blobSize(id object.BlobID) (int64, error) {
+	if p, at, ok := v.find(id); ok {
+		if e, err := readEntry(p.r, at, p.end()); err == nil && e.kind == object.TypeBlob {
+			return e.size, nil
+		}
+	}
+	data, err := v.ReadBlob(id, maxDelta)
+	return int64(len(data)), err
 }
 
 // Directory returns a decoded directory. It is shared: the caller must not

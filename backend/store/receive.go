@@ -196,15 +196,7 @@ func (in *Incoming) Take(b *Batch, kind object.Type, id [20]byte) (bool, error) 
 	if _, ok := in.own.idx.search(id); !ok {
 		return false, nil
 	}
-	if kind == object.TypeBlob {
-		r, size, err := in.OpenBlob(id)
-		if err == nil {
-			_, err = b.PutBlob(r, size)
-			r.Close()
-		}
-		return err == nil, err
-	}
-	data, err := in.read(id, kind, object.MaxTree)
+	data, err := in.read(id, kind, maxDelta)
 	if err == nil {
 		err = b.put(kind, id, data)
 	}

@@ -3,22 +3,26 @@ package store
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
 func sampleFiles() map[string]string {
 	return map[string]string{
 		"a.txt": "hello\n", "docs/b.txt": strings.Repeat("text ", 10_000), "docs/deep/er/c": "", "docs/empty/": "", "link": "-> docs/b.txt",
-		"random": string(randomBytes(1, smallBlob+5000)), "zero": strings.Repeat("\x00", smallBlob+1), ".git": "a file of that name", "docs/.smfs/meta": "mine", "%41": "x",
+		"random": string(randomBytes(1, chunk.Threshold+5000)), "zero": strings.Repeat("\x00", chunk.Threshold+1), ".git": "a file of that name", "docs/.smfs/meta": "mine", "%41": "x",
 	}
 }
 
@@ -41,6 +45,21 @@ func TestCommitAndRead(t *testing.T) {
 	}
 }
 
+// asPointerSays runs the command that stands in a pointer.
+func asPointerSays(file string) ([]byte, error) {
+	pointer, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	_, command, ok := strings.Cut(string(pointer), "\n    find ")
+	if !ok {
+		return nil, fmt.Errorf("no command in %q", pointer)
+	}
+	cmd := exec.Command("sh", "-c", "find "+strings.ReplaceAll(command, "NAME", filepath.Base(file)))
+	cmd.Dir = filepath.Dir(file)
+	return cmd.Output()
+}
+
 func TestGitClone(t *testing.T) {
 	s := newTestStore(t)
 	w := newWriter(t, s, 1)
@@ -48,7 +67,12 @@ func TestGitClone(t *testing.T) {
 	w.commit()
 	dir := filepath.Join(t.TempDir(), "clone")
 	git(t, s, "-c", "transfer.fsckObjects=true", "clone", "--quiet", s.dir, dir)
-	for _, name := range []string{"a.txt", "docs/b.txt", "docs/deep/er/c", "random", "zero"} {
+	for _, name := range []string{"random", "zero"} {
+		if got, err := asPointerSays(filepath.Join(dir, name)); err != nil || string(got) != w.files[name] {
+			t.Errorf("%s, put together in the clone: %d bytes, %v; want %d", name, len(got), err, len(w.files[name]))
+		}
+	}
+	for _, name := range []string{"a.txt", "docs/b.txt", "docs/deep/er/c"} {
 		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != w.files[name] {
 			t.Errorf("%s in the clone: %d bytes, %v; want %d", name, len(got), err, len(w.files[name]))
 		}
@@ -137,40 +161,39 @@ func TestMeta(t *testing.T) {
 	}
 }
 
-func TestPutBlobSizes(t *testing.T) {
+func TestPutFileSizes(t *testing.T) {
 	s := newTestStore(t)
 	b, err := s.NewBatch()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []int{0, 1, 512, smallBlob - 1, smallBlob, smallBlob + 1, 3 << 20} {
+	for _, n := range []int{0, 1, 512, chunk.Threshold - 1, chunk.Threshold, chunk.Threshold + 1, 3 << 20} {
 		for _, data := range [][]byte{randomBytes(uint64(n), n), make([]byte, n)} {
-			before := b.w.end()
 			for _, wrong := range []int64{int64(n) + 1, int64(n) - 1, 0} {
 				if wrong < 0 || wrong == int64(n) {
 					continue
 				}
-				if _, err := b.PutBlob(bytes.NewReader(data), wrong); !errors.Is(err, ErrSizeChanged) {
+				if _, err := b.PutFile(bytes.NewReader(data), wrong); !errors.Is(err, chunk.ErrSizeChanged) {
 					t.Errorf("%d bytes announced as %d: %v, want ErrSizeChanged", n, wrong, err)
 				}
 			}
-			if after := b.w.end(); after != before {
-				t.Errorf("%d bytes stay of files that changed", after-before)
-			}
-			id, err := b.PutBlob(bytes.NewReader(data), int64(n))
-			if err != nil || id != object.BlobID(object.Hash(object.TypeBlob, data)) {
-				t.Fatalf("%d bytes: %s, %v", n, id, err)
+			c, err := b.PutFile(bytes.NewReader(data), int64(n))
+			if want, e := chunk.Hash(bytes.NewReader(data), int64(n)); err != nil || e != nil || c != want {
+				t.Fatalf("%d bytes: %v, %v", n, c, err)
 			}
 			end := b.w.end()
-			if _, err := b.PutBlob(bytes.NewReader(data), int64(n)); err != nil || b.w.end() != end {
+			if _, err := b.PutFile(bytes.NewReader(data), int64(n)); err != nil || b.w.end() != end {
 				t.Errorf("%d bytes put again took %d bytes, %v", n, b.w.end()-end, err)
 			}
-			if got, err := b.ReadBlob(id, 4<<20); err != nil || !bytes.Equal(got, data) {
+			if got, err := readFile(&b.view, c); err != nil || !bytes.Equal(got, data) {
 				t.Errorf("%d bytes read from the batch: %d, %v", n, len(got), err)
+			}
+			if got, err := b.FileSize(c); err != nil || got != int64(n) {
+				t.Errorf("%d bytes: the size is %d, %v", n, got, err)
 			}
 		}
 	}
-	if _, err := b.PutBlob(io.MultiReader(strings.NewReader("ab"), errReader{}), 5); !errors.Is(err, errRead) {
+	if _, err := b.PutFile(io.MultiReader(strings.NewReader("ab"), errReader{}), 5); !errors.Is(err, errRead) {
 		t.Errorf("failing reader: %v", err)
 	}
 	if err := b.Commit(); err != nil {
@@ -181,6 +204,15 @@ func TestPutBlobSizes(t *testing.T) {
 	}
 	wantGitClean(t, s)
 	wantSound(t, s)
+}
+
+func readFile(v *view, c chunk.Content) ([]byte, error) {
+	r, _, err := v.OpenFile(c)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
 }
 
 var errRead = errors.New("cannot read")
@@ -195,13 +227,13 @@ func TestDiscardLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := b.PutBlob(bytes.NewReader(randomBytes(1, 5<<20)), 5<<20)
+	c, err := b.PutFile(bytes.NewReader(randomBytes(1, 5<<20)), 5<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Discard()
-	if s.Has(id) {
-		t.Error("store has a discarded blob")
+	if s.Has(c.Blob) || s.Has(c.List) {
+		t.Error("store has a discarded file")
 	}
 	wantNoTemps(t, s)
 }
@@ -221,20 +253,38 @@ func wantNoTemps(t testing.TB, s *Store) {
 	}
 }
 
-// Memory stays bounded for large blobs: what is allocated for 32 MiB, in and
-// out, is a small part of it.
-func TestLargeBlobMemory(t *testing.T) {
-	size := int64(32 << 20)
+// TestLargeFileMemory: the memory that a large file takes, in and out, does not
+// depend on its size.
+func TestLargeFileMemory(t *testing.T) {
+	const most = 64 << 20
+	size := int64(256 << 20)
 	if os.Getenv("SMFS_TEST_LARGE") != "" {
-		size = 1 << 30
+		size = 4 << 30
 	}
 	s := newTestStore(t)
-	var before, after runtime.MemStats
+	peak := make(chan uint64)
+	done := make(chan struct{})
+	var before runtime.MemStats
+	runtime.GC()
 	runtime.ReadMemStats(&before)
+	go func() {
+		var top uint64
+		var m runtime.MemStats
+		for {
+			runtime.ReadMemStats(&m)
+			top = max(top, m.HeapAlloc)
+			select {
+			case <-done:
+				peak <- top
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}()
 	putAndRead(t, s, size)
-	runtime.ReadMemStats(&after)
-	if got, limit := after.TotalAlloc-before.TotalAlloc, uint64(12<<20); got > limit {
-		t.Errorf("%d bytes were allocated for a blob of %d, more than %d", got, size, limit)
+	close(done)
+	if got := <-peak - before.HeapAlloc; got > most {
+		t.Errorf("a file of %d bytes took %d of memory, more than %d", size, got, most)
 	}
 }
 
@@ -244,14 +294,14 @@ func putAndRead(t *testing.T, s *Store, size int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := b.PutBlob(io.LimitReader(&noise{state: 1}, size), size)
+	c, err := b.PutFile(io.LimitReader(&noise{state: 1}, size), size)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	r, n, err := s.OpenBlob(id)
+	r, n, err := s.OpenFile(c)
 	if err != nil || n != size {
 		t.Fatalf("%d bytes, %v", n, err)
 	}

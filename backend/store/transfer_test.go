@@ -29,8 +29,21 @@ func packOf(t testing.TB, s *Store, want object.CommitID, haves ...object.Commit
 // send brings want to the store `to`, whose head it becomes.
 func send(t testing.TB, from, to *Store, want object.CommitID) *Outgoing {
 	t.Helper()
-	o, data := packOf(t, from, want, to.Head())
-	if err := accept(to, data, want); err != nil {
+	o, err := from.Pack(context.Background(), want, []object.CommitID{to.Head()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := o.Large()
+	has := make([]bool, len(large))
+	for i, id := range large {
+		has[i] = to.Has(id)
+	}
+	o.Leave(large, has)
+	var data bytes.Buffer
+	if _, err := o.WriteTo(&data); err != nil {
+		t.Fatal(err)
+	}
+	if err := accept(to, data.Bytes(), want); err != nil {
 		t.Fatal(err)
 	}
 	return o
@@ -80,6 +93,38 @@ func TestTransfer(t *testing.T) {
 	if a.Head() != b.Head() {
 		t.Error("heads differ")
 	}
+}
+
+// TestTransferChunks: of a large file that was changed, what is sent is what was
+// changed, wherever that is, and whatever else became of it.
+func TestTransferChunks(t *testing.T) {
+	const size = 100 << 20
+	a, b := newTestStore(t), newTestStore(t)
+	w := newWriter(t, a, 1)
+	old := string(randomBytes(7, size))
+	w.files = map[string]string{"dir/large": old, "small": "x"}
+	first := send(t, a, b, w.commit())
+	if first.Bytes < size || first.Bytes > size+size/50 {
+		t.Errorf("%d bytes were sent for a file of %d", first.Bytes, size)
+	}
+	send1 := func(what string, objects int, files map[string]string) {
+		t.Helper()
+		w.files = files
+		o := send(t, a, b, w.commit())
+		if o.Objects > objects || o.Bytes > 13<<20 {
+			t.Errorf("%s: %d objects of %d bytes were sent", what, o.Objects, o.Bytes)
+		}
+		wantFiles(t, b, w.head, files)
+	}
+	edited := old[:size/3] + "inserted" + old[size/3:]
+	send1("an insertion", 16, map[string]string{"dir/large": edited, "small": "x"})
+	send1("a copy", 12, map[string]string{"dir/large": edited, "copy": edited, "small": "x"})
+	w.ids["dir/moved"] = w.id("dir/large")
+	send1("an edit and a rename", 16, map[string]string{"dir/moved": edited[:size/2] + "more" + edited[size/2:], "copy": edited, "small": "x"})
+	w.ids["moved"] = w.id("dir/moved")
+	send1("a rename and an edit in another directory", 16, map[string]string{"moved": edited[100_000:], "copy": edited, "small": "x"})
+	wantSound(t, b)
+	wantGitClean(t, b)
 }
 
 // Two stores exchange random histories, merges included; whatever one sends is

@@ -19,6 +19,26 @@ type treeDiff struct {
 
 	added []object.TreeEntry    // of this step: entries that no base has in their place
 	gone  map[[20]byte]struct{} // of this step: what bases had where it is not any more
+	lists []object.TreeID       // of gone: lists of chunks, and nodes of such
+}
+
+// place is where in a directory's tree a tree is.
+type place uint8
+
+const (
+	ordinary place = iota
+	reserved       // the directory's .smfs
+	chunks         // .smfs/chunks and all below it
+)
+
+func (p place) below(name string) place {
+	switch {
+	case p == ordinary && name == object.ReservedName:
+		return reserved
+	case p == reserved && name == object.ChunksName, p == chunks:
+		return chunks
+	}
+	return ordinary
 }
 
 // step tells the objects in tree that are in none of bases. The bases must be
@@ -29,8 +49,11 @@ func (d *treeDiff) step(tree object.TreeID, bases []object.TreeID) error {
 			return nil
 		}
 	}
-	d.added, d.gone = d.added[:0], map[[20]byte]struct{}{}
-	if err := d.pair(tree, bases, 0); err != nil {
+	d.added, d.gone, d.lists = d.added[:0], map[[20]byte]struct{}{}, d.lists[:0]
+	if err := d.pair(tree, bases, ordinary, 0); err != nil {
+		return err
+	}
+	if err := d.openLists(); err != nil {
 		return err
 	}
 	for _, e := range d.added {
@@ -63,7 +86,7 @@ func (d *treeDiff) entries(id [20]byte) ([]object.TreeEntry, error) {
 }
 
 // pair walks one tree beside those at its place in the bases.
-func (d *treeDiff) pair(tree object.TreeID, bases []object.TreeID, depth int) error {
+func (d *treeDiff) pair(tree object.TreeID, bases []object.TreeID, at place, depth int) error {
 	if depth > maxDirDepth {
 		return fmt.Errorf("tree %s: %w: nested too deep", tree, object.ErrInvalid)
 	}
@@ -81,11 +104,11 @@ func (d *treeDiff) pair(tree object.TreeID, bases []object.TreeID, depth int) er
 		}
 	}
 	for _, e := range entries {
-		same, subs := d.match(e, cursors)
+		same, subs := d.match(e, cursors, at)
 		switch {
 		case same:
 		case e.IsTree() && len(subs) > 0:
-			if err := d.pair(e.ID, subs, depth+1); err != nil {
+			if err := d.pair(e.ID, subs, at.below(e.Name), depth+1); err != nil {
 				return err
 			}
 		default:
@@ -93,7 +116,7 @@ func (d *treeDiff) pair(tree object.TreeID, bases []object.TreeID, depth int) er
 		}
 	}
 	for i := range cursors {
-		d.lose(cursors[i].left)
+		d.lose(cursors[i].left, at)
 	}
 	return nil
 }
@@ -103,14 +126,14 @@ type cursor struct{ left []object.TreeEntry }
 
 // match looks e up in the bases: whether one has just that, else the trees
 // that are in its place.
-func (d *treeDiff) match(e object.TreeEntry, cursors []cursor) (same bool, subs []object.TreeID) {
+func (d *treeDiff) match(e object.TreeEntry, cursors []cursor, at place) (same bool, subs []object.TreeID) {
 	for i := range cursors {
 		left := cursors[i].left
 		n := 0
 		for n < len(left) && object.CompareTreeEntries(left[n], e) < 0 {
 			n++
 		}
-		d.lose(left[:n])
+		d.lose(left[:n], at)
 		left = left[n:]
 		if len(left) > 0 && object.CompareTreeEntries(left[0], e) == 0 {
 			switch {
@@ -119,7 +142,7 @@ func (d *treeDiff) match(e object.TreeEntry, cursors []cursor) (same bool, subs 
 			case e.IsTree():
 				subs = append(subs, left[0].ID)
 			default:
-				d.lose(left[:1])
+				d.lose(left[:1], at)
 			}
 			left = left[1:]
 		}
@@ -128,10 +151,38 @@ func (d *treeDiff) match(e object.TreeEntry, cursors []cursor) (same bool, subs 
 	return same, subs
 }
 
-func (d *treeDiff) lose(entries []object.TreeEntry) {
+func (d *treeDiff) lose(entries []object.TreeEntry, at place) {
 	for _, e := range entries {
 		d.gone[e.ID] = struct{}{}
+		if at == chunks && e.IsTree() {
+			d.lists = append(d.lists, e.ID)
+		}
 	}
+}
+
+// openLists finds the chunks of the lists that are gone: where something is
+// inserted into a file, the names of all that follows change, and a list of the
+// same chunks may lie elsewhere now.
+func (d *treeDiff) openLists() error {
+	kept := map[[20]byte]bool{} // as a whole, or opened before
+	for _, e := range d.added {
+		kept[e.ID] = true
+	}
+	for len(d.lists) > 0 && len(d.added) > 0 {
+		last := len(d.lists) - 1
+		list := d.lists[last]
+		d.lists = d.lists[:last]
+		if kept[list] {
+			continue
+		}
+		kept[list] = true
+		entries, err := d.entries(list)
+		if err != nil {
+			return err
+		}
+		d.lose(entries, chunks)
+	}
+	return nil
 }
 
 // whole tells an entry with all below it, save for what only moved.

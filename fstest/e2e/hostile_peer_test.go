@@ -97,6 +97,10 @@ func (d *deaf) OnPush(_ context.Context, _ *peer.Session, _ peer.Push, pack io.R
 	return err
 }
 
+func (d *deaf) OnHas(_ context.Context, _ *peer.Session, _ string, ids [][20]byte) ([]bool, error) {
+	return make([]bool, len(ids)), nil
+}
+
 func (d *deaf) OnJoin(_ context.Context, _ *peer.Session, j peer.Join) (peer.Joined, error) {
 	close(d.joined)
 	return peer.Joined{IDs: j.IDs, Empty: true}, nil
