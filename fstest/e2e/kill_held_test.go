@@ -45,8 +45,8 @@ func (h *holder) page(version int) []byte {
 // run writes until it is told to end, or until it fails, which it may once the
 // daemon is killed.
 func (h *holder) run() {
-	err := h.hold()
-	if err != nil && (h.outlives || !h.killed.Load()) {
+	opened, err := h.hold()
+	if err != nil && (h.outlives && opened || !h.killed.Load()) {
 		h.err = fmt.Errorf("held/%s, version %d: %w", h.name, h.begun, err)
 	}
 }
@@ -57,14 +57,15 @@ func (h *holder) release() {
 	h.ended.Wait()
 }
 
-func (h *holder) hold() (err error) {
+// hold reports whether it has got as far as to need the daemon no more.
+func (h *holder) hold() (opened bool, err error) {
 	f, err := os.OpenFile(h.path(), os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return false, err
 	}
 	m, err := mapShared(int(f.Fd()), heldPages*pageSize)
 	if err != nil {
-		return errors.Join(err, f.Close())
+		return false, errors.Join(err, f.Close())
 	}
 	for err == nil && !h.end.Load() {
 		err = h.write(f, m)
@@ -74,7 +75,7 @@ func (h *holder) hold() (err error) {
 	if e := errors.Join(f.Close(), unix.Munmap(m)); err == nil && !h.killed.Load() {
 		err = e
 	}
-	return err
+	return true, err
 }
 
 // write makes a version: half of it by the mapping, half by the descriptor.
