@@ -46,13 +46,9 @@ func (s *Store) NewBatch() (*Batch, error) {
 
 // PutFile stores a file of size bytes that r yields. If it yields fewer or more
 // the error is chunk.ErrSizeChanged; chunks of it may stay, which nothing refers
-// to. Memory is bounded whatever the size. An error of r comes back wrapped.
+// to. Memory is bounded whatever the size. An error of r comes back as it is.
 func (b *Batch) PutFile(r io.Reader, size int64) (chunk.Content, error) {
-	c, err := chunk.Put(r, size, b)
-	if err != nil {
-		return c, fmt.Errorf("put file: %w", err)
-	}
-	return c, nil
+	return chunk.Put(r, size, b)
 }
 
 // rawBuffers are for objects as a pack holds them.
