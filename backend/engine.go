@@ -58,6 +58,7 @@ type Engine struct {
 	log       *slog.Logger
 	resources []*resource
 	broken    []broken
+	spots     *spot // of the resources
 	sessions  *sessions
 	mounted   mountState
 
@@ -104,6 +105,7 @@ func Open(o Options) (*Engine, error) {
 	if len(e.resources) == 0 && !o.Check {
 		return nil, errors.Join(append(failed, e.closeResources())...)
 	}
+	e.spots = e.newSpots()
 	s, err := newSessions(e)
 	if err != nil {
 		return nil, errors.Join(err, e.closeResources())
@@ -257,6 +259,10 @@ func (e *Engine) resource(name string) *resource {
 // resourceAt finds the resource that a path of the mirror belongs to, and the
 // path in it.
 func (e *Engine) resourceAt(path string) (*resource, string, error) {
+	if _, now, ok := inHistory(path); ok {
+		return nil, "", WithHint(fmt.Errorf("%w: %s is in the history, which does not change", ErrInvalid, path),
+			"give the path that it has now; it was "+orWhole(now))
+	}
 	path = strings.Trim(path, "/")
 	for _, view := range []string{"@tags/", ".smfs/tags/"} {
 		if in, ok := strings.CutPrefix(path, view); ok {

@@ -40,6 +40,7 @@ func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
 	if err != nil {
 		return r, err
 	}
+	r.past = r.store.Reader()
 	for _, text := range r.store.Mended() {
 		r.hasMended("store", "%s", text)
 	}

@@ -143,11 +143,11 @@ func TestReadAtDamaged(t *testing.T) {
 // TestReadAtMany: all open files together keep no more than they may.
 func TestReadAtMany(t *testing.T) {
 	m := &counting{memory: newMemory()}
-	data := random(5, 12<<20)
+	data := random(5, 9<<20)
 	c := put(t, m, data)
 	cache := NewCache()
 	var all []*ReaderAt
-	for range 20 {
+	for range 10 {
 		r := openAt(t, m, c, len(data), cache)
 		all = append(all, r)
 		got, err := io.ReadAll(io.NewSectionReader(r, 0, r.Size()))
