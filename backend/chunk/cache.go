@@ -6,7 +6,7 @@ import (
 )
 
 // Limits of a Cache, in bytes of chunks. A file needs the chunk that is read and
-// the next one; what programs read at random they find again in the kernel.
+// the next ones; what programs read at random they find again in the kernel.
 const (
 	cacheOfFile = 8 << 20
 	cacheOfAll  = 64 << 20

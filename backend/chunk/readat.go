@@ -11,7 +11,7 @@ import (
 )
 
 // ReaderAt reads a file at any place, large or not. It is safe for concurrent use.
-// The next chunk is read in advance by whoever reads from front to back.
+// The next chunks are read in advance for who reads from front to back.
 type ReaderAt struct {
 	source object.Source
 	cache  *Cache
@@ -122,24 +122,30 @@ func (f *ReaderAt) load(l *loaded) {
 	}
 }
 
-// readOn notes which chunk is read, and has the next one read in advance where
-// this one follows the one before: so it is decoded while this one is copied. Its
-// place in the cache is taken at once: a late start must not bring back what has
-// been read meanwhile.
+// readAhead is how much is read in advance, in bytes; the next chunk is in any case.
+// So several are decoded at once, each on a processor of its own, and they leave room
+// in the cache for the one that is read.
+const readAhead = maxChunk
+
+// readOn notes which chunk is read, and has the next ones read in advance where this
+// one follows the one before. Their places in the cache are taken at once: a late
+// start must not bring back what has been read meanwhile.
 func (f *ReaderAt) readOn(start, end int64) {
 	f.mu.Lock()
 	follows := start == f.end
 	f.end = end
 	f.mu.Unlock()
-	if !follows || end >= f.size {
-		return
-	}
-	p, _, err := f.find(end)
-	if err != nil {
-		return // who reads there is told
-	}
-	if l, load := f.cache.get(f, p); load {
-		f.advance.Go(func() { f.load(l) })
+	for at := end; follows && at < f.size; {
+		p, _, err := f.find(at)
+		if err != nil {
+			return // who reads there is told
+		}
+		if at += p.size; at > end+readAhead {
+			return
+		}
+		if l, load := f.cache.get(f, p); load {
+			f.advance.Go(func() { f.load(l) })
+		}
 	}
 }
 
