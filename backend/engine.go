@@ -47,7 +47,8 @@ type Options struct {
 	// Repair has Open mend what it else refuses, or believes.
 	Repair bool
 
-	commitNames int // how many names one commit or step of an apply takes; 0: commitNames
+	commitNames int              // how many names one commit or step of an apply takes; 0: commitNames
+	now         func() time.Time // nil: time.Now
 }
 
 // Engine runs one mirror: a worker for each resource, a session with each
@@ -83,6 +84,9 @@ type mountState struct {
 func Open(o Options) (*Engine, error) {
 	if o.Env == nil {
 		o.Env = os.Getenv
+	}
+	if o.now == nil {
+		o.now = time.Now
 	}
 	o.commitNames = cmp.Or(o.commitNames, commitNames)
 	e := &Engine{o: o, log: o.Log}

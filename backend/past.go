@@ -145,7 +145,7 @@ func (e *Engine) pastTime(ctx context.Context, at string) (own *resource, when s
 	if at == Latest {
 		return nil, at, nil
 	}
-	if t, err := ParseTime(at, time.Now()); err == nil {
+	if t, err := ParseTime(at, e.o.now()); err == nil {
 		return nil, t.Format(time.RFC3339Nano), nil // the same for all
 	}
 	if !IsCommit(at) {
