@@ -37,7 +37,7 @@ func (p point) compare(q point) int {
 }
 
 // extendBy is how many commits are read at least where more are needed.
-const extendBy = 256
+const extendBy = 16
 
 // walkBack calls fn for the commits that lead to the head, children before
 // parents, until it says that it has seen enough.
