@@ -28,9 +28,12 @@ Where files are missing that nobody is known to have deleted ("smfs status" tell
 these come back as they were last, and nothing is removed.
 
 --at takes a commit id or its beginning, a time (2026-05-01, "2026-05-01 14:00",
-RFC 3339, yesterday), or how long ago (90m, 36h, 3d).`,
+RFC 3339, yesterday), or how long ago (90m, 36h, 3d). A day means its end: what
+there was on that day is what there was when it ended. A path below @history/TIME
+in the mirror is the version of that time.`,
 		Example: `  smfs restore report.txt
   smfs restore report.txt --at 2h
+  smfs restore @history/2026-05-01/report.txt
   smfs restore report.txt --at 3fb2c1 --to /tmp/old.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
