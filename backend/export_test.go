@@ -7,6 +7,7 @@ import (
 
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/replica"
+	"github.com/silvermirror/smfs/backend/store"
 	"github.com/silvermirror/smfs/tags"
 )
 
@@ -77,6 +78,38 @@ func (e *Engine) Head() string {
 
 // At has an engine take its time from a clock.
 func At(now func() time.Time) func(*Options) { return func(o *Options) { o.now = now } }
+
+// AddCommits makes n commits of the head's tree, one a minute up to now, in one batch,
+// and reopens nothing. The engine must have nothing to do meanwhile.
+func (e *Engine) AddCommits(n int) error {
+	r := e.resources[0]
+	batch, err := r.store.NewBatch()
+	if err != nil {
+		return err
+	}
+	defer batch.Discard()
+	old, c := r.headNow()
+	tree, now := c.Tree, r.now()
+	defer func(was func() time.Time) { r.now = was }(r.now)
+	for i := range n {
+		r.now = func() time.Time { return now.Add(time.Duration(i-n) * time.Minute) }
+		c, id, err := r.newCommit(batch, tree, "one of many")
+		if err != nil {
+			return err
+		}
+		r.headMoved(id, c)
+	}
+	head, _ := r.headNow()
+	return batch.Commit(store.RefUpdate{Name: headRef, Old: old, New: head})
+}
+
+// ForgetTimeline has what is known of the history be read anew.
+func (e *Engine) ForgetTimeline() {
+	for _, r := range e.resources {
+		r.timeline = timeline{}
+		r.past = r.store.Reader()
+	}
+}
 
 // History visits the commits that lead to the head as backwards does.
 func (e *Engine) History() (ids []string) {

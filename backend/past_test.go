@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -179,5 +180,49 @@ func timelines(t *testing.T, often int) {
 		if want := m.engine.History(); !slices.Equal(m.engine.Timeline(-1), want) {
 			t.Errorf("%d commits differ in the end", len(want))
 		}
+	}
+}
+
+// BenchmarkPast looks into a history of 10,000 commits, a week long.
+func BenchmarkPast(b *testing.B) {
+	dir := b.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "f"), []byte("text"), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	e, closeEngine, err := openEngine(dir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		b.Fatal(err)
+	}
+	e.Start()
+	_, err = e.Sync(b.Context(), backend.SyncOptions{})
+	if err == nil {
+		err = e.AddCommits(10_000)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { closeEngine() })
+	for _, at := range []string{"", "latest", "2h", time.Now().AddDate(0, 0, -6).Format(time.DateOnly), e.Head()[:12]} {
+		look := func(b *testing.B) {
+			if at == "" {
+				_, err = e.PastDays(b.Context())
+			} else {
+				_, err = e.PastAt(b.Context(), at)
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.Run(fmt.Sprintf("first/%.10s", at), func(b *testing.B) {
+			for b.Loop() {
+				e.ForgetTimeline()
+				look(b)
+			}
+		})
+		b.Run(fmt.Sprintf("again/%.10s", at), func(b *testing.B) {
+			for b.Loop() {
+				look(b)
+			}
+		})
 	}
 }

@@ -31,14 +31,18 @@ type view struct {
 // Reader reads a store's objects with caches of its own.
 type Reader struct{ view }
 
-// readerCommits is how many decoded commits a Reader keeps.
-const readerCommits = 256
+// What a Reader keeps in memory: commits, and entries of directories. These are more
+// than the store does: one directory of very many, and what is around it.
+const (
+	readerCommits = 256
+	readerEntries = 2 * dirCacheSize
+)
 
 // Reader returns one for walks through history: they leave alone what the store has
 // in memory for the next commit.
 func (s *Store) Reader() *Reader {
 	r := &Reader{s.view}
-	r.dirs = newCache[object.TreeID, *object.Directory](dirCacheSize)
+	r.dirs = newCache[object.TreeID, *object.Directory](readerEntries)
 	r.heads = newCache[object.CommitID, *object.Commit](readerCommits)
 	return r
 }
