@@ -333,7 +333,7 @@ func TestHistoryOfMany(t *testing.T) {
 		write(t, m.Path(fmt.Sprint("many/", i)), "")
 	}
 	m.Mount()
-	m.Run("wait", "--committed")
+	m.Run("wait", "--committed", "--timeout", "5m")
 	at := m.Head()
 	start := time.Now()
 	f, err := os.Open(m.Path("@history/latest/many"))
