@@ -104,6 +104,33 @@ func (b *Batch) PutDirectory(d *object.Directory) (object.TreeID, error) {
 	return id, nil
 }
 
+// fewChanges is up to how many changes a directory is edited in its bytes.
+const fewChanges = 64
+
+// EditDirectory stores the directory that base becomes by changes, of which no
+// two have one name. What their entries refer to must be in the batch or the
+// store. A few changes cost much less than the directory is large.
+func (b *Batch) EditDirectory(base object.TreeID, changes []object.Change) (object.TreeID, error) {
+	if len(changes) <= fewChanges {
+		raw, err := object.OpenRaw(b, base)
+		if err != nil {
+			return object.TreeID{}, fmt.Errorf("directory %s: %w", base, err)
+		}
+		id, ok, err := raw.Edit(b, changes)
+		if err != nil {
+			return id, fmt.Errorf("edit directory %s: %w", base, err)
+		}
+		if ok {
+			return id, nil
+		}
+	}
+	d, err := b.Directory(base)
+	if err != nil {
+		return object.TreeID{}, err
+	}
+	return b.PutDirectory(d.With(changes))
+}
+
 // PutCommit stores a commit, whose tree and parents must be in the batch or
 // the store. c is not kept.
 func (b *Batch) PutCommit(c *object.Commit) (object.CommitID, error) {

@@ -205,6 +205,24 @@ func (v *view) Directory(id object.TreeID) (*object.Directory, error) {
 	return d, nil
 }
 
+// Lookup finds an entry of a directory by its name; nil: there is none. Where the
+// directory is not decoded yet, it does not become so.
+func (v *view) Lookup(id object.TreeID, name string) (*object.Entry, error) {
+	if d, ok := v.dirs.get(id); ok {
+		e, _ := d.Lookup(name)
+		return e, nil
+	}
+	raw, err := object.OpenRaw(v, id)
+	if err != nil {
+		return nil, fmt.Errorf("directory %s: %w", id, err)
+	}
+	e, err := raw.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("directory %s: %w", id, err)
+	}
+	return e, nil
+}
+
 // dirCost is what a directory costs in the cache, in entries; attributes count
 // by their length.
 func dirCost(d *object.Directory) int {
