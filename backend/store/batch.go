@@ -76,8 +76,12 @@ func (b *Batch) put(kind object.Type, id [20]byte, data []byte) error {
 
 // WriteTree and WriteBlob make a Batch an object.Sink.
 func (b *Batch) WriteTree(data []byte) (object.TreeID, error) {
-	id := object.Hash(object.TypeTree, data)
-	return object.TreeID(id), b.put(object.TypeTree, id, data)
+	id := object.TreeID(object.Hash(object.TypeTree, data))
+	err := b.put(object.TypeTree, id, data)
+	if err == nil && len(data) >= cachedTree {
+		b.trees.put(id, bytes.Clone(data), len(data))
+	}
+	return id, err
 }
 
 // WriteBlob stores a blob that is in memory, as a file's content is not: see

@@ -25,6 +25,7 @@ type view struct {
 	loose  func() string  // the objects directory; "" where no loose object can be
 	rescan func() bool    // looks for packs that others made; false where there are none
 	dirs   *cache[object.TreeID, *object.Directory]
+	trees  *cache[object.TreeID, []byte] // large ones
 	heads  *cache[object.CommitID, *object.Commit]
 }
 
@@ -130,9 +131,24 @@ func (v *view) ReadBlob(id object.BlobID, max int64) ([]byte, error) {
 	return v.read(id, object.TypeBlob, max)
 }
 
-// ReadTree returns the raw git tree, for object.DecodeDirectory.
+// cachedTree is from which size on a raw tree is kept in memory, and all of
+// them take at most treeCacheSize bytes.
+const (
+	cachedTree    = 64 << 10
+	treeCacheSize = 16 << 20
+)
+
+// ReadTree returns the raw git tree, for object.DecodeDirectory. It is shared:
+// the caller must not change it.
 func (v *view) ReadTree(id object.TreeID, max int64) ([]byte, error) {
-	return v.read(id, object.TypeTree, max)
+	if data, ok := v.trees.get(id); ok && int64(len(data)) <= max {
+		return data, nil
+	}
+	data, err := v.read(id, object.TypeTree, max)
+	if err == nil && len(data) >= cachedTree {
+		v.trees.put(id, data, len(data))
+	}
+	return data, err
 }
 
 // OpenBlob streams a blob and returns its size in bytes. Memory is bounded,
