@@ -87,6 +87,40 @@ func scanTreeEntry(data []byte) (mode GitMode, name []byte, n int, err error) {
 	return mode, name, n + 20, nil
 }
 
+// ReplacedEntries calls emit for each name that two git trees both have, for what
+// is of one type and not the same.
+func ReplacedEntries(a, b []byte, emit func(old, new TreeEntry)) error {
+	for len(a) > 0 && len(b) > 0 {
+		_, _, n, err := scanTreeEntry(a)
+		if err != nil {
+			return err
+		}
+		if bytes.HasPrefix(b, a[:n]) {
+			a, b = a[n:], b[n:]
+			continue
+		}
+		x, n, err := parseTreeEntry(a)
+		if err != nil {
+			return err
+		}
+		y, m, err := parseTreeEntry(b)
+		if err != nil {
+			return err
+		}
+		c := CompareTreeEntries(x, y)
+		if c == 0 && x.ID != y.ID {
+			emit(x, y)
+		}
+		if c <= 0 {
+			a = a[n:]
+		}
+		if c >= 0 {
+			b = b[m:]
+		}
+	}
+	return nil
+}
+
 // AppendTree appends the bytes of a git tree. The entries must be in git's
 // order (CompareTreeEntries).
 func AppendTree(b []byte, entries []TreeEntry) []byte {

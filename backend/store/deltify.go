@@ -106,38 +106,19 @@ func (d *deltify) pair(old, new object.TreeID, depth int) {
 	if old == new || depth > maxDirDepth || !d.has(new) {
 		return
 	}
-	a, errA := d.entries(old)
-	b, errB := d.entries(new)
+	a, errA := d.s.ReadTree(old, object.MaxTree)
+	b, errB := d.s.ReadTree(new, object.MaxTree)
 	if errA != nil || errB != nil {
 		return
 	}
-	for len(a) > 0 && len(b) > 0 {
-		switch c := object.CompareTreeEntries(a[0], b[0]); {
-		case c < 0:
-			a = a[1:]
-			continue
-		case c > 0:
-			b = b[1:]
-			continue
+	_ = object.ReplacedEntries(a, b, func(x, y object.TreeEntry) {
+		if x.IsTree() {
+			d.pair(x.ID, y.ID, depth+1)
+		} else {
+			d.set(x.ID, y.ID)
 		}
-		if a[0].ID != b[0].ID {
-			if a[0].IsTree() {
-				d.pair(a[0].ID, b[0].ID, depth+1)
-			} else {
-				d.set(a[0].ID, b[0].ID)
-			}
-		}
-		a, b = a[1:], b[1:]
-	}
+	})
 	d.set(old, new)
-}
-
-func (d *deltify) entries(id object.TreeID) ([]object.TreeEntry, error) {
-	data, err := d.s.ReadTree(id, object.MaxTree)
-	if err != nil {
-		return nil, err
-	}
-	return object.ParseTree(data)
 }
 
 // set plans to store an object as a delta of another.
@@ -170,12 +151,12 @@ func (d *deltify) entry(rec idxEntry, stored int64, kind object.Type) []byte {
 	if !planned || kind.IsDelta() || stored < minDelta {
 		return nil
 	}
-	of, target, err := d.s.readAny(rec.id, maxDelta)
+	target, err := d.read(rec.id, kind)
 	if err != nil {
 		return nil
 	}
-	as, source, err := d.s.readAny(base, maxDelta)
-	if err != nil || as != of {
+	source, err := d.read(base, kind)
+	if err != nil {
 		return nil
 	}
 	delta := makeDelta(source, target)
@@ -189,28 +170,44 @@ func (d *deltify) entry(rec idxEntry, stored int64, kind object.Type) []byte {
 	return out.Bytes()
 }
 
+func (d *deltify) read(id [20]byte, kind object.Type) ([]byte, error) {
+	if kind == object.TypeTree {
+		return d.s.ReadTree(id, object.MaxTree) // which has the large ones in memory
+	}
+	return d.s.read(id, kind, maxDelta)
+}
+
 // makeDelta tells target by what source has: in git's form.
 func makeDelta(source, target []byte) []byte {
+	const block = 4 << 10
+	most := min(len(source), len(target))
 	head := 0
-	for head < min(len(source), len(target)) && source[head] == target[head] {
+	for head+block <= most && bytes.Equal(source[head:head+block], target[head:head+block]) {
+		head += block
+	}
+	for head < most && source[head] == target[head] {
 		head++
 	}
-	tail := 0
-	for tail < min(len(source), len(target))-head && source[len(source)-1-tail] == target[len(target)-1-tail] {
-		tail++
+	a, b := source[head:], target[head:]
+	for len(a) >= block && len(b) >= block && bytes.Equal(a[len(a)-block:], b[len(b)-block:]) {
+		a, b = a[:len(a)-block], b[:len(b)-block]
 	}
-	if middle := len(target) - head - tail; middle > 4<<10 && len(target) <= maxSearch && len(source) <= maxSearch {
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	tail := len(target) - head - len(b)
+	if len(b) > block && len(target) <= maxSearch && len(source) <= maxSearch {
 		return packfile.DiffDelta(source, target)
 	}
-	b := binary.AppendUvarint(nil, uint64(len(source)))
-	b = binary.AppendUvarint(b, uint64(len(target)))
-	b = appendCopy(b, 0, head)
-	for rest := target[head : len(target)-tail]; len(rest) > 0; {
-		n := min(len(rest), 127)
-		b = append(append(b, byte(n)), rest[:n]...)
-		rest = rest[n:]
+	d := binary.AppendUvarint(nil, uint64(len(source)))
+	d = binary.AppendUvarint(d, uint64(len(target)))
+	d = appendCopy(d, 0, head)
+	for len(b) > 0 {
+		n := min(len(b), 127)
+		d = append(append(d, byte(n)), b[:n]...)
+		b = b[n:]
 	}
-	return appendCopy(b, len(source)-tail, tail)
+	return appendCopy(d, len(source)-tail, tail)
 }
 
 // appendCopy appends the instructions to copy n bytes of the source.
