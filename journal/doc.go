@@ -81,8 +81,8 @@
 // # Concurrency
 //
 // All methods may be called at once. One mutex orders records and marks alike,
-// so that replay does what Begin did; it is held while records are stored, never
-// through a sync. The package starts no goroutine.
+// so that replay does what Begin did; it is held through a write, never through
+// a sync. The package starts no goroutine.
 //
 // Read next: fs, which announces; backend, which commits and clears.
 package journal

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // files is the directory of a journal: the few operations whose order decides
@@ -60,14 +62,37 @@ func (d osFiles) list() ([]string, error) {
 func (d osFiles) read(name string) ([]byte, error) { return os.ReadFile(d.path(name)) }
 
 func (d osFiles) create(name string) (file, error) {
-	return openFile(d.path(name), os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	return openFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 }
 
-func (d osFiles) open(name string) (file, error) { return openFile(d.path(name), os.O_RDWR) }
+func (d osFiles) open(name string) (file, error) { return openFile(d.path(name), os.O_WRONLY) }
 
 func (d osFiles) remove(name string) error { return os.Remove(d.path(name)) }
 
 func (d osFiles) sync() error { return syncDir(d.dir) }
+
+type osFile struct{ *os.File }
+
+func openFile(path string, flags int) (file, error) {
+	f, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+// Datasync makes the content and the size durable.
+func (f osFile) Datasync() error {
+	for {
+		err := unix.Fdatasync(int(f.Fd()))
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
+		}
+	}
+}
 
 func syncDir(dir string) error {
 	d, err := os.Open(dir)

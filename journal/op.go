@@ -19,7 +19,7 @@ type Op struct {
 // until End. The caller sets r's Kind, Resource, Key, Path, To and Actor; a
 // longer command name is cut at 255 bytes. On any error (the disk is full,
 // say) nothing is marked and the mutation must be refused; the journal goes
-// on. Begin syncs nothing. It is safe for concurrent use.
+// on. Begin makes one write and no sync. It is safe for concurrent use.
 func (j *Journal) Begin(r Record) (*Op, error) {
 	if err := r.check(); err != nil {
 		return nil, err

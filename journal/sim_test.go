@@ -54,12 +54,7 @@ type simFile struct {
 	durable []byte // as of the last sync
 }
 
-// newSimFiles returns an empty directory whose chance is rnd; nil: always the
-// same.
 func newSimFiles(rnd *rand.Rand) *simFiles {
-	if rnd == nil {
-		rnd = rand.New(rand.NewPCG(1, 1))
-	}
 	return &simFiles{rnd: rnd, names: map[string]*simFile{}, durable: map[string]*simFile{}, left: -1}
 }
 
@@ -184,8 +179,6 @@ func (d *simFiles) restart(powerLoss bool) *simFiles {
 		if powerLoss {
 			data = f.afterPowerLoss()
 			durable = data
-		} else {
-			data = append(data, make([]byte, d.rnd.IntN(3000))...) // room that was allocated ahead
 		}
 		next.names[name] = &simFile{dir: next, data: data, durable: durable}
 		if powerLoss || d.durable[name] == f {
