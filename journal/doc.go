@@ -17,7 +17,8 @@
 // durable, and only then calls Clear with the same marks: those that changed
 // since, or have an operation in flight, stay. Opening a file for writing is a
 // mutation that ends at once, while writes through the descriptor announce
-// nothing more until KindClose; whoever commits must not clear a file that is
+// nothing more until KindClose (which is recorded only where no mark is left
+// that a record brings back); whoever commits must not clear a file that is
 // still open for writing.
 //
 // A file with several names can be changed through one that is gone before

@@ -24,7 +24,6 @@ type Recovery struct {
 	Replayed int    // announced mutations since the last checkpoint, read back
 	Damaged  bool   // records are missing: only a scan finds what they announced
 	Problem  string // what is damaged, for people; empty where nothing is
-	Cut      int64  // bytes of records cut short by a crash, which announced nothing that acted
 }
 
 // Journal is the journal of one mirror. All methods are safe for concurrent

@@ -471,3 +471,24 @@ func BenchmarkBegin(b *testing.B) {
 		op.End(nil)
 	}
 }
+
+// TestCloseIsNotRecorded: the end of writing takes no room in the journal where
+// the beginning is marked still, and is not forgotten where it is not.
+func TestCloseIsNotRecorded(t *testing.T) {
+	d := newSimFiles(nil)
+	j := mustOpen(t, d)
+	begin(t, j, Record{Kind: KindCreate, Path: "f"}).End(nil)
+	before, shot := j.bytes, j.Snapshot("r")
+	begin(t, j, Record{Kind: KindClose, Path: "f"}).End(nil)
+	if j.bytes != before {
+		t.Errorf("a close took %d bytes", j.bytes-before)
+	}
+	j.Clear("r", shot) // it has changed since
+	if m := j.Snapshot("r"); len(m) != 1 || !m[0].Kinds.Has(KindClose) {
+		t.Fatalf("after a close: %+v", m)
+	}
+	wantMarks(t, mustOpen(t, d.restart(false)), "f")
+	j.Clear("r", j.Snapshot("r"))
+	begin(t, j, Record{Kind: KindClose, Path: "f"}).End(nil)
+	wantMarks(t, mustOpen(t, d.restart(false)), "f")
+}

@@ -208,7 +208,6 @@ func (j *Journal) resume(segments []*loaded) error {
 	if torn == 0 {
 		return nil
 	}
-	j.recovery.Cut = torn
 	j.bytes -= torn
 	if err := f.Truncate(last.size); err != nil {
 		return errors.Join(fmt.Errorf("cut segment %s: %w", last.name, err), f.Close())
@@ -237,7 +236,6 @@ func (j *Journal) replaceHeaderless(last *loaded) error {
 		}
 		return j.firstSegment()
 	}
-	j.recovery.Cut = int64(len(last.data))
 	j.bytes -= int64(len(last.data))
 	if err := j.files.remove(last.name); err != nil {
 		return fmt.Errorf("remove segment %s: %w", last.name, err)
