@@ -77,7 +77,9 @@
 // be told from a younger journal.
 //
 // When the disk is full, Begin fails and the mutation must be refused; what is
-// marked stays marked, and the journal goes on when there is room again.
+// marked stays marked, and the journal goes on when there is room again. For
+// records of what frees room there is some kept (Reserve), so that files can be
+// removed.
 //
 // # Concurrency
 //

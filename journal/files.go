@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,7 +19,9 @@ type files interface {
 	create(name string) (file, error) // fails where the name exists
 	open(name string) (file, error)   // for writing
 	remove(name string) error
-	sync() error // makes creations durable
+	sync() error    // makes creations durable
+	reserve() error // takes room on the disk, unless it has it, that release gives back
+	release() bool  // tells whether there was any
 }
 
 // file is an open segment.
@@ -70,6 +73,31 @@ func (d osFiles) open(name string) (file, error) { return openFile(d.path(name),
 func (d osFiles) remove(name string) error { return os.Remove(d.path(name)) }
 
 func (d osFiles) sync() error { return syncDir(d.dir) }
+
+// reserveName is the file that takes room, and reserveSize how much: enough for
+// hundreds of records, and for an engine to start.
+const (
+	reserveName = "reserve"
+	reserveSize = 128 << 10
+)
+
+func (d osFiles) reserve() error {
+	f, err := os.OpenFile(d.path(reserveName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// Written, since not every filesystem can allocate; nothing that shrinks.
+	_, err = f.Write(bytes.Repeat([]byte("reserved"), reserveSize/8))
+	if err = errors.Join(err, f.Close()); err != nil {
+		d.release()
+	}
+	return err
+}
+
+func (d osFiles) release() bool { return os.Remove(d.path(reserveName)) == nil }
 
 type osFile struct{ *os.File }
 
