@@ -24,6 +24,7 @@ type Recovery struct {
 	Replayed int    // announced mutations since the last checkpoint, read back
 	Damaged  bool   // records are missing: only a scan finds what they announced
 	Problem  string // what is damaged, for people; empty where nothing is
+	New      bool   // there was no journal: whoever expects one has lost it
 }
 
 // Journal is the journal of one mirror. All methods are safe for concurrent
