@@ -22,6 +22,9 @@ const (
 	// maxSearch is up to which size of an object all of it is searched for what
 	// its base has; above, only its ends are compared.
 	maxSearch = 1 << 20
+	// maxDeltified is above which size no delta is made: peers take none of more
+	// than 64 MiB (Limits).
+	maxDeltified = 32 << 20
 )
 
 // deltify is the plan of which objects of packs that are being merged are to be
@@ -157,6 +160,9 @@ func (d *deltify) entry(rec idxEntry, stored int64, kind object.Type) []byte {
 	}
 	source, err := d.read(base, kind)
 	if err != nil {
+		return nil
+	}
+	if len(source) > maxDeltified || len(target) > maxDeltified {
 		return nil
 	}
 	delta := makeDelta(source, target)
