@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -173,72 +174,94 @@ func firstLine(s string) string {
 	return line
 }
 
-// commitAt resolves what people write after --at: a commit id or the start of
-// one, or a time, which stands for the newest commit that is not younger.
+// Latest stands for the newest commit where a time or commit can be given.
+const Latest = "latest"
+
+// IsCommit tells whether s may be a commit id or the start of one.
+func IsCommit(s string) bool {
+	return len(s) >= 4 && len(s) <= 40 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// commitAt resolves what people write after --at and below @history: a commit id or
+// the start of one, or a time, which stands for the newest commit that is not younger.
 func (r *resource) commitAt(ctx context.Context, at string) (object.CommitID, *object.Commit, error) {
+	if at == Latest {
+		return r.commitBefore(ctx, time.Unix(math.MaxInt64, 0))
+	}
 	if when, err := ParseTime(at, r.now()); err == nil {
 		return r.commitBefore(ctx, when)
 	}
-	var id object.CommitID
-	var found *object.Commit
-	err := r.backwards(ctx, "", stay, func(v visit) error {
-		if !strings.HasPrefix(v.id.String(), at) {
-			return nil
-		}
-		if found != nil {
-			return fmt.Errorf("%w: commit id %q is ambiguous; give more of it", ErrInvalid, at)
-		}
-		id, found = v.id, v.c
-		return nil
-	})
-	if err == nil && found == nil {
-		err = WithHint(fmt.Errorf("%w: %s has no commit %q", ErrNotFound, r.name, at), "`smfs log` lists them; or write "+TimeForms)
+	id, err := r.commitOf(ctx, at)
+	if err != nil {
+		return id, nil, err
 	}
-	return id, found, err
+	c, err := r.past.Commit(id)
+	return id, c, err
+}
+
+// commitOf finds the commit whose id begins so.
+func (r *resource) commitOf(ctx context.Context, start string) (id object.CommitID, err error) {
+	found := 0
+	err = r.walkBack(ctx, func(p point) bool {
+		if strings.HasPrefix(p.id.String(), start) {
+			id = p.id
+			found++
+		}
+		return found > 1 || found == 1 && len(start) == len(id)*2
+	})
+	switch {
+	case err != nil:
+		return id, err
+	case found > 1:
+		return id, fmt.Errorf("%w: commit id %q is ambiguous; give more of it", ErrInvalid, start)
+	case found == 0:
+		return id, WithHint(fmt.Errorf("%w: %s has no commit %q", ErrNotFound, r.name, start), "`smfs log` lists them; or write "+TimeForms)
+	}
+	return id, nil
 }
 
 func (r *resource) commitBefore(ctx context.Context, when time.Time) (object.CommitID, *object.Commit, error) {
-	var id object.CommitID
-	var found, oldest *object.Commit
-	err := r.backwards(ctx, "", stay, func(v visit) error {
-		oldest = v.c
-		if v.c.Time > when.Unix() {
-			return nil
+	var found, oldest point
+	err := r.walkBack(ctx, func(p point) bool {
+		oldest = p
+		if p.time <= when.Unix() {
+			found = p
 		}
-		id, found = v.id, v.c
-		return errStop
+		return !found.id.IsZero()
 	})
 	switch {
-	case err != nil && !errors.Is(err, errStop):
-		return id, nil, err
-	case found != nil:
-		return id, found, nil
-	case oldest == nil:
-		return id, nil, fmt.Errorf("%w: %s has no history yet", ErrNotFound, r.name)
+	case err != nil:
+		return found.id, nil, err
+	case !found.id.IsZero():
+		c, err := r.past.Commit(found.id)
+		return found.id, c, err
+	case oldest.id.IsZero():
+		return found.id, nil, fmt.Errorf("%w: %s has no history yet", ErrNotFound, r.name)
 	}
-	return id, nil, fmt.Errorf("%w: nothing in %s is as old as %s: its history begins at %s", ErrNotFound, r.name,
-		when.Local().Format(time.DateTime), time.Unix(oldest.Time, 0).Format(time.DateTime))
+	return found.id, nil, fmt.Errorf("%w: nothing in %s is as old as %s: its history begins at %s", ErrNotFound, r.name,
+		when.Local().Format(time.DateTime), time.Unix(oldest.time, 0).Format(time.DateTime))
 }
 
-// stay follows no file.
-func stay(visit, *object.Commit) (string, error) { return "", nil }
-
 // TimeForms says, after "write", what ParseTime takes.
-const TimeForms = `a time: 2026-05-01, "2026-05-01 14:00", yesterday, or how long ago: 90m, 36h, 3d`
+const TimeForms = `a time: 2026-05-01, "2026-05-01 14:00", yesterday, or how long ago: 90m, 36h, 3d; a day means its end`
 
 // ParseTime reads a time as people write it: RFC 3339, a date with or without
-// a time of day in the zone of now, yesterday, or an age such as 2h or 3d.
+// a time of day in the zone of now, yesterday, or an age such as 2h or 3d. A day
+// stands for its end: what there was on that day is what there was when it ended.
 func ParseTime(s string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
 	}
-	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", time.DateOnly} {
+	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04"} {
 		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
 			return t, nil
 		}
 	}
+	if t, err := time.ParseInLocation(time.DateOnly, s, now.Location()); err == nil {
+		return endOfDay(t), nil
+	}
 	if s == "yesterday" {
-		return now.AddDate(0, 0, -1), nil
+		return endOfDay(now.AddDate(0, 0, -1)), nil
 	}
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		if n, err := strconv.Atoi(days); err == nil && n > 0 {
@@ -249,4 +272,10 @@ func ParseTime(s string, now time.Time) (time.Time, error) {
 		return now.Add(-d), nil
 	}
 	return time.Time{}, WithHint(fmt.Errorf("%w: %q is not a time", ErrInvalid, s), "write "+TimeForms)
+}
+
+// endOfDay is the last moment of the day that t is in.
+func endOfDay(t time.Time) time.Time {
+	y, m, d := t.Date()
+	return time.Date(y, m, d+1, 0, 0, 0, -1, t.Location())
 }

@@ -29,6 +29,21 @@ type view struct {
 	heads  *cache[object.CommitID, *object.Commit]
 }
 
+// Reader reads a store's objects with caches of its own.
+type Reader struct{ view }
+
+// readerCommits is how many decoded commits a Reader keeps.
+const readerCommits = 256
+
+// Reader returns one for walks through history: they leave alone what the store has
+// in memory for the next commit.
+func (s *Store) Reader() *Reader {
+	r := &Reader{s.view}
+	r.dirs = newCache[object.TreeID, *object.Directory](dirCacheSize)
+	r.heads = newCache[object.CommitID, *object.Commit](readerCommits)
+	return r
+}
+
 func corrupt(kind object.Type, id [20]byte, err error) error {
 	return fmt.Errorf("%w: %s %x: %w", ErrCorrupt, kind, id, err)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"regexp"
 	"time"
 
 	"github.com/silvermirror/smfs/backend"
@@ -11,7 +10,7 @@ import (
 // 3339. Times without a zone are in this process's, which need not be the
 // engine's. Hex digits are a commit id, so a day is written with its dashes.
 func parseAt(s string) (string, error) {
-	if s == "" || regexp.MustCompile(`^[0-9a-f]{4,40}$`).MatchString(s) {
+	if s == "" || s == backend.Latest || backend.IsCommit(s) {
 		return s, nil
 	}
 	t, err := backend.ParseTime(s, time.Now())

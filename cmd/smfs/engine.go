@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/config"
 	"github.com/silvermirror/smfs/fs"
@@ -81,7 +82,7 @@ func startEngine(o engineOptions) (e *engine, err error) {
 
 func (e *engine) mountAt(o engineOptions) error {
 	options := fs.Options{
-		Base: o.Base, Dir: o.Dir, Journal: e.journal, Tags: tagView{e.Engine}, Control: o.Socket,
+		Base: o.Base, Dir: o.Dir, Journal: e.journal, Tags: tagView{e.Engine}, History: historyView{e.Engine, chunk.NewCache()}, Control: o.Socket,
 		AllowOther: o.Mount.allowOther, Source: o.Mount.source, Flags: o.Mount.flags, Log: o.Log,
 		Announcer: func() *exec.Cmd { return announcer(o.Dir) },
 	}
