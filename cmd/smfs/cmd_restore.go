@@ -27,14 +27,13 @@ history. With --to FILE the version is written there instead, for a file only;
 Where files are missing that nobody is known to have deleted ("smfs status" tells),
 these come back as they were last, and nothing is removed.
 
---at takes a commit id or its beginning, a time (2026-05-01, "2026-05-01 14:00",
-RFC 3339, yesterday), or how long ago (90m, 36h, 3d).`,
+--at takes ` + pointForms + `.`,
 		Example: `  smfs restore report.txt
   smfs restore report.txt --at 2h
   smfs restore report.txt --at 3fb2c1 --to /tmp/old.txt`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			point, err := parseAt(at)
+			point, err := parsePoint("--at", at)
 			if err != nil {
 				return err
 			}
