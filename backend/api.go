@@ -19,6 +19,10 @@ type API interface {
 	// Sync commits, then exchanges with the peers, and returns what happened.
 	Sync(ctx context.Context, o SyncOptions) (*SyncReport, error)
 
+	// Commit commits what has changed with a message of the user's. Where nothing
+	// has, the commit carries the message alone: a point to come back to.
+	Commit(ctx context.Context, o CommitOptions) ([]Committed, error)
+
 	AddPeer(ctx context.Context, p PeerSpec) (*PeerAdded, error)
 	RemovePeer(ctx context.Context, name string) error
 	Peers(ctx context.Context) ([]PeerStatus, error)
@@ -27,6 +31,8 @@ type API interface {
 	Log(ctx context.Context, o LogOptions, fn func(Version) error) error
 	// Restore writes an old version back to its path, or to w if w is not nil.
 	Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*Restored, error)
+	// Undo takes back the last of this mirror's own changes, as a new commit.
+	Undo(ctx context.Context, o UndoOptions) (*Undone, error)
 	Conflicts(ctx context.Context) ([]Conflict, error)
 
 	// Fsck checks what the mirror keeps besides the files, and tells fn what it
@@ -122,6 +128,18 @@ type SyncReport struct {
 	Resources []ResourceStatus `json:"resources"`
 }
 
+type CommitOptions struct {
+	Resources []string `json:"resources"` // names; empty: all
+	Message   string   `json:"message"`   // a subject line; a body may come after a blank one
+}
+
+type Committed struct {
+	Resource string `json:"resource"`
+	Commit   string `json:"commit"`
+	Changed  bool   `json:"changed"` // it carries changes, and not its message alone
+	Pending  int    `json:"pending"` // files that it could not take yet: a program has them open
+}
+
 type PeerSpec struct {
 	Name    string `json:"name"`
 	URL     string `json:"url"`
@@ -146,10 +164,12 @@ type Version struct {
 	Commit   string    `json:"commit"`
 	Time     time.Time `json:"time"`
 	Node     string    `json:"node"`
+	Program  string    `json:"program"` // that made the change; "" where that is not known
 	Subject  string    `json:"subject"`
-	Path     string    `json:"path,omitempty"` // where the file was then
-	Size     int64     `json:"size,omitempty"`
-	Deleted  bool      `json:"deleted,omitempty"`
+	Body     string    `json:"body,omitempty"` // what was written below it by hand
+	Path     string    `json:"path"`           // where the file was then; "" where none was asked for
+	Size     int64     `json:"size"`
+	Deleted  bool      `json:"deleted"`
 }
 
 type RestoreOptions struct {
@@ -161,6 +181,42 @@ type Restored struct {
 	Commit  string `json:"commit"`
 	Files   int    `json:"files"`   // brought back or changed
 	Removed int    `json:"removed"` // that the version did not have
+}
+
+type UndoOptions struct {
+	Path   string `json:"path"`    // a resource's: its last batch; below it: the last that changed something there
+	Last   int    `json:"last"`    // so many batches; 0 is 1
+	DryRun bool   `json:"dry_run"` // tell, and change nothing
+}
+
+// Undone is what an undo did, or would do.
+type Undone struct {
+	Resource  string   `json:"resource"`
+	Commit    string   `json:"commit"` // of the undo; "" in a dry run
+	Batches   []Batch  `json:"batches"`
+	Changes   []Change `json:"changes"`
+	Skipped   []Skip   `json:"skipped"`   // that stay as they are
+	Conflicts []string `json:"conflicts"` // where both versions are kept, one under another name
+}
+
+// Batch is what was done in one go, in one commit or several.
+type Batch struct {
+	What    string    `json:"what"`
+	Program string    `json:"program"`
+	Time    time.Time `json:"time"`    // of its newest commit
+	Commits []string  `json:"commits"` // newest first
+}
+
+// Change is what is done at one path: add, edit, delete, rename.
+type Change struct {
+	Action string `json:"action"`
+	Path   string `json:"path"`
+	From   string `json:"from,omitempty"` // of a rename
+}
+
+type Skip struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
 }
 
 // What a conflict is about.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -101,7 +100,7 @@ func (r *resource) versions(ctx context.Context, path string, fn func(Version, *
 		}
 		ver := Version{
 			Resource: r.name, Commit: v.id.String(), Time: time.Unix(v.c.Time, 0), Node: v.c.Author,
-			Subject: firstLine(v.c.Message),
+			Program: programOf(v.c.Message), Subject: firstLine(v.c.Message), Body: bodyOf(v.c.Message),
 		}
 		if path != "" {
 			ver.Path, ver.Deleted = v.path, now == nil
@@ -136,64 +135,83 @@ func (r *resource) changedIn(v visit, now *object.Entry) (bool, error) {
 
 // followRename finds where the file at v.path was in the parent.
 func (r *resource) followRename(v visit, parent *object.Commit) (string, error) {
-	if v.path == "" {
+	return r.placeIn(parent.Tree, v.c.Tree, v.path)
+}
+
+// placeIn finds where another tree has what a tree has at a path. It is the same
+// path where neither tells of another one.
+func (r *resource) placeIn(other, tree object.TreeID, path string) (string, error) {
+	if path == "" {
 		return "", nil
 	}
-	now, err := findEntry(r.store, v.c.Tree, v.path)
-	if err != nil || now == nil {
-		return v.path, err
+	here, err := findEntry(r.store, tree, path)
+	if err != nil || here == nil {
+		return path, err
 	}
-	was, err := findEntry(r.store, parent.Tree, v.path)
-	if err != nil || was != nil && was.ID == now.ID {
-		return v.path, err
+	there, err := findEntry(r.store, other, path)
+	if err != nil || there != nil && there.ID == here.ID {
+		return path, err
 	}
-	d, err := diffTrees(r.store, parent.Tree, v.c.Tree)
+	d, err := diffTrees(r.store, other, tree)
 	if err != nil {
 		return "", err
 	}
-	dir := v.path
+	left := make(map[object.FileID]string, len(d.Removed))
+	for _, p := range d.Removed {
+		left[p.Entry.ID] = p.Path
+	}
+	dir := path
 	for { // the file itself, or a directory above it, may have moved
-		e, err := findEntry(r.store, v.c.Tree, dir)
+		e, err := findEntry(r.store, tree, dir)
 		if err != nil {
 			return "", err
 		}
-		for _, p := range d.Removed {
-			if e != nil && p.Entry.ID == e.ID {
-				return p.Path + strings.TrimPrefix(v.path, dir), nil
+		if e != nil {
+			if from, ok := left[e.ID]; ok {
+				return from + strings.TrimPrefix(path, dir), nil
 			}
 		}
 		if dir, _ = splitPath(dir); dir == "" {
-			return v.path, nil
+			return path, nil
 		}
 	}
 }
 
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
-}
-
 // commitAt resolves what people write after --at: a commit id or the start of
-// one, or a time, which stands for the newest commit that is not younger.
+// one, with ^ after it the commit before that, or a time, which stands for the
+// newest commit that is not younger.
 func (r *resource) commitAt(ctx context.Context, at string) (object.CommitID, *object.Commit, error) {
 	if when, err := ParseTime(at, r.now()); err == nil {
 		return r.commitBefore(ctx, when)
 	}
+	prefix, before := strings.CutSuffix(at, "^")
 	var id object.CommitID
 	var found *object.Commit
 	err := r.backwards(ctx, "", stay, func(v visit) error {
-		if !strings.HasPrefix(v.id.String(), at) {
+		if !strings.HasPrefix(v.id.String(), prefix) {
 			return nil
 		}
 		if found != nil {
-			return fmt.Errorf("%w: commit id %q is ambiguous; give more of it", ErrInvalid, at)
+			return fmt.Errorf("%w: commit id %q is ambiguous; give more of it", ErrInvalid, prefix)
 		}
 		id, found = v.id, v.c
+		if len(prefix) == len(id.String()) {
+			return errStop
+		}
 		return nil
 	})
-	if err == nil && found == nil {
-		err = WithHint(fmt.Errorf("%w: %s has no commit %q", ErrNotFound, r.name, at), "`smfs log` lists them; or write "+TimeForms)
+	switch {
+	case err != nil && !errors.Is(err, errStop):
+		return id, nil, err
+	case found == nil:
+		return id, nil, WithHint(fmt.Errorf("%w: %s has no commit %q", ErrNotFound, r.name, prefix), "`smfs log` lists them; or write "+TimeForms)
+	case !before:
+		return id, found, nil
+	case len(found.Parents) == 0:
+		return id, nil, fmt.Errorf("%w: %s has nothing before %.10s: that began its history", ErrNotFound, r.name, id)
 	}
+	id = found.Parents[0]
+	found, err = r.store.Commit(id)
 	return id, found, err
 }
 
@@ -222,31 +240,3 @@ func (r *resource) commitBefore(ctx context.Context, when time.Time) (object.Com
 
 // stay follows no file.
 func stay(visit, *object.Commit) (string, error) { return "", nil }
-
-// TimeForms says, after "write", what ParseTime takes.
-const TimeForms = `a time: 2026-05-01, "2026-05-01 14:00", yesterday, or how long ago: 90m, 36h, 3d`
-
-// ParseTime reads a time as people write it: RFC 3339, a date with or without
-// a time of day in the zone of now, yesterday, or an age such as 2h or 3d.
-func ParseTime(s string, now time.Time) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	if s == "yesterday" {
-		return now.AddDate(0, 0, -1), nil
-	}
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n > 0 {
-			return now.AddDate(0, 0, -n), nil
-		}
-	}
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	return time.Time{}, WithHint(fmt.Errorf("%w: %q is not a time", ErrInvalid, s), "write "+TimeForms)
-}

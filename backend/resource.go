@@ -75,7 +75,8 @@ type resource struct {
 	scannedAll atomic.Bool      // a scan was complete
 	missing    map[string]bool  // by the last scan, and held back
 
-	acceptDeletes bool // that a scan held back
+	acceptDeletes bool   // that a scan held back
+	message       string // of the next commit of all that is marked; "": what happened
 	background    sync.WaitGroup
 	tidying       atomic.Bool
 
@@ -252,8 +253,8 @@ func (r *resource) publishNext() error {
 const headRef = "refs/heads/main"
 
 // commitEdits makes a commit that did not start on disk (tags, a restore), and
-// brings the disk along.
-func (r *resource) commitEdits(ctx context.Context, e *edits, subject string) (object.CommitID, error) {
+// brings the disk along. Where nothing changes there is none.
+func (r *resource) commitEdits(ctx context.Context, e *edits, message string) (object.CommitID, error) {
 	if err := r.publishNext(); err != nil {
 		return object.CommitID{}, err
 	}
@@ -270,11 +271,18 @@ func (r *resource) commitEdits(ctx context.Context, e *edits, subject string) (o
 	if err != nil {
 		return object.CommitID{}, err
 	}
-	head, _ := r.headNow()
 	if tree == old {
+		head, _ := r.headNow()
 		return head, nil
 	}
-	c, id, err := r.newCommit(batch, tree, subject)
+	return r.commitTree(ctx, batch, tree, message)
+}
+
+// commitTree makes a commit of a tree on top of the head, durable with all else in
+// the batch, and brings the disk along. publishNext comes before.
+func (r *resource) commitTree(ctx context.Context, batch *store.Batch, tree object.TreeID, message string) (object.CommitID, error) {
+	head, _ := r.headNow()
+	c, id, err := r.newCommit(batch, tree, message)
 	if err == nil {
 		err = batch.Commit(store.RefUpdate{Name: headRef, Old: head, New: id})
 	}

@@ -130,7 +130,7 @@ func (r *resource) restore(ctx context.Context, path string, was object.Entry, a
 	if err != nil {
 		return 0, 0, err
 	}
-	_, err = r.commitEdits(ctx, e, fmt.Sprintf("restore %s from %.10s", orWhole(path), at))
+	_, err = r.commitEdits(ctx, e, byCommand("restore", fmt.Sprintf("restore %s from %.10s", orWhole(path), at)))
 	return re.files, re.removed, err
 }
 

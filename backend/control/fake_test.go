@@ -46,6 +46,16 @@ func (f *fakeAPI) Sync(_ context.Context, o backend.SyncOptions) (*backend.SyncR
 	return &backend.SyncReport{Committed: len(o.Resources)}, f.err
 }
 
+func (f *fakeAPI) Commit(_ context.Context, o backend.CommitOptions) ([]backend.Committed, error) {
+	f.ask(o)
+	return []backend.Committed{{Commit: o.Message}}, f.err
+}
+
+func (f *fakeAPI) Undo(_ context.Context, o backend.UndoOptions) (*backend.Undone, error) {
+	f.ask(o)
+	return &backend.Undone{Commit: o.Path}, f.err
+}
+
 func (f *fakeAPI) AddPeer(_ context.Context, p backend.PeerSpec) (*backend.PeerAdded, error) {
 	f.ask(p)
 	return &backend.PeerAdded{Reachable: true, Resources: []string{p.Name}}, f.err

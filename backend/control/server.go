@@ -136,6 +136,8 @@ func (s *server) routes() http.Handler {
 	handle(s, mux, "status", func(ctx context.Context, _ none) (*backend.Status, error) { return api.Status(ctx) })
 	handle(s, mux, "wait", func(ctx context.Context, o backend.WaitOptions) (none, error) { return none{}, api.Wait(ctx, o) })
 	handle(s, mux, "sync", api.Sync)
+	handle(s, mux, "commit", api.Commit)
+	handle(s, mux, "undo", api.Undo)
 	handle(s, mux, "peer-add", api.AddPeer)
 	handle(s, mux, "peer-remove", func(ctx context.Context, n named) (none, error) { return none{}, api.RemovePeer(ctx, n.Name) })
 	handle(s, mux, "peers", func(ctx context.Context, _ none) ([]backend.PeerStatus, error) { return api.Peers(ctx) })
