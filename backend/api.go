@@ -29,6 +29,9 @@ type API interface {
 
 	// Log calls fn for each version, newest first, until fn fails.
 	Log(ctx context.Context, o LogOptions, fn func(Version) error) error
+	// Diff calls fn for what differs between two points of the history, or for what
+	// the last commit that touched a path changed, until fn fails.
+	Diff(ctx context.Context, o DiffOptions, fn func(DiffPart) error) error
 	// Restore writes an old version back to its path, or to w if w is not nil.
 	Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*Restored, error)
 	// Undo takes back the last of this mirror's own changes, as a new commit.
@@ -170,6 +173,54 @@ type Version struct {
 	Path     string    `json:"path"`           // where the file was then; "" where none was asked for
 	Size     int64     `json:"size"`
 	Deleted  bool      `json:"deleted"`
+}
+
+// What a diff tells of each file.
+const (
+	DiffNames = "names" // what became of it
+	DiffStat  = "stat"  // and how many lines differ
+	DiffPatch = "patch" // and which
+)
+
+type DiffOptions struct {
+	Path   string `json:"path"`   // as it is called now; "": the whole mirror
+	From   string `json:"from"`   // commit id (prefix) or time; both "": before the last commit that touched the path
+	To     string `json:"to"`     // "": now
+	Detail string `json:"detail"` // DiffNames, DiffStat or DiffPatch
+}
+
+// DiffPart is one of: the commit that is shown, the next file, more of its patch.
+type DiffPart struct {
+	Of    *Version  `json:"of,omitempty"`
+	File  *FileDiff `json:"file,omitempty"`
+	Patch string    `json:"patch,omitempty"`
+}
+
+// FileDiff is what became of one file, link or directory.
+type FileDiff struct {
+	Resource string    `json:"resource"`
+	Action   string    `json:"action"` // add, edit, delete, rename (which may be edited as well)
+	Path     string    `json:"path"`
+	From     string    `json:"from,omitempty"` // where it was, if it was renamed
+	Kind     string    `json:"kind"`           // file, symlink, directory
+	Old      *FileSide `json:"old,omitempty"`  // not of what is added
+	New      *FileSide `json:"new,omitempty"`  // not of what is deleted
+
+	Content bool  `json:"content"`           // it holds something else
+	Binary  bool  `json:"binary"`            // and has no lines, or is too large for them to be compared
+	Differs int64 `json:"differs,omitempty"` // bytes in the parts of a large file that the old one has not
+	Added   int   `json:"added"`             // lines
+	Deleted int   `json:"deleted"`
+
+	Tagged   []string `json:"tagged,omitempty"`
+	Untagged []string `json:"untagged,omitempty"`
+	Xattrs   []string `json:"xattrs,omitempty"` // names of those that differ
+}
+
+type FileSide struct {
+	Mode  string    `json:"mode"` // as in git, with all permissions
+	Size  int64     `json:"size"`
+	Mtime time.Time `json:"mtime"`
 }
 
 type RestoreOptions struct {

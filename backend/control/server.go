@@ -145,6 +145,7 @@ func (s *server) routes() http.Handler {
 	handle(s, mux, "tag", func(ctx context.Context, o backend.TagOptions) (none, error) { return none{}, api.Tag(ctx, o) })
 	handle(s, mux, "tags", func(ctx context.Context, p paths) ([]backend.TagList, error) { return api.Tags(ctx, p.Paths) })
 	mux.HandleFunc("POST /v1/log", s.counted(s.serveLog))
+	mux.HandleFunc("POST /v1/diff", s.counted(s.serveDiff))
 	mux.HandleFunc("POST /v1/fsck", s.counted(s.serveFsck))
 	mux.HandleFunc("POST /v1/restore", s.counted(s.serveRestore))
 	mux.HandleFunc("POST /v1/session", s.counted(s.serveSession))
