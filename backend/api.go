@@ -226,6 +226,8 @@ type FileSide struct {
 type RestoreOptions struct {
 	Path string `json:"path"`
 	At   string `json:"at"` // commit id (prefix) or time; "": the newest version that differs from what is there and that no rm or cp passed through
+	// Archive: the caller gets a tar archive, of a directory as well.
+	Archive bool `json:"archive"`
 }
 
 type Restored struct {

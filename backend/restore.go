@@ -44,6 +44,10 @@ func (e *Engine) Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*R
 		return nil, err
 	}
 	if w != nil {
+		if o.Archive {
+			files, err := r.archive(ctx, entry, w)
+			return &Restored{Commit: id.String(), Files: files}, err
+		}
 		return r.restoreTo(id, path, entry, w)
 	}
 	out := &Restored{Commit: id.String()}
@@ -70,9 +74,17 @@ func (r *resource) versionAt(ctx context.Context, path, at string) (object.Commi
 		if err != nil {
 			return id, nil, err
 		}
-		entry, err := findEntry(r.store, c.Tree, path)
+		head, err := r.headTree()
+		if err != nil {
+			return id, nil, err
+		}
+		then, err := r.placeIn(c.Tree, head, path) // it may have been renamed since
+		if err != nil {
+			return id, nil, err
+		}
+		entry, err := findEntry(r.store, c.Tree, then)
 		if err == nil && entry == nil {
-			err = fmt.Errorf("%w: %s has no %q at %.10s", ErrNotFound, r.name, path, id)
+			err = WithHint(fmt.Errorf("%w: %s has no %q at %.10s", ErrNotFound, r.name, path, id), "`smfs log` lists its versions")
 		}
 		return id, entry, err
 	}
@@ -82,7 +94,7 @@ func (r *resource) versionAt(ctx context.Context, path, at string) (object.Commi
 // restoreTo writes the content of an old version to w.
 func (r *resource) restoreTo(id object.CommitID, path string, e *object.Entry, w io.Writer) (*Restored, error) {
 	if e.Kind != object.File {
-		return nil, fmt.Errorf("%w: %q was no regular file at %.10s; restore it without --to", ErrInvalid, path, id)
+		return nil, WithHint(fmt.Errorf("%w: %q was no regular file at %.10s", ErrInvalid, path, id), "--to takes a new name for a directory or a link")
 	}
 	content, _, err := r.store.OpenFile(chunk.Of(e))
 	if err != nil {
