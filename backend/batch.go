@@ -164,11 +164,13 @@ func (b ownBatch) describe() Batch {
 	files, dirs := map[object.FileID]bool{}, map[object.FileID]bool{}
 	s := summary{}
 	note := func(e object.Entry, path string) {
-		if s.note("", path, journal.Actor{}); e.Kind == object.Dir {
+		if e.Kind == object.Dir {
+			s.note("", path+"/", journal.Actor{}) // what is in it is all in there
 			dirs[e.ID] = true
-		} else {
-			files[e.ID] = true
+			return
 		}
+		s.note("", path, journal.Actor{})
+		files[e.ID] = true
 	}
 	for _, o := range b {
 		for _, list := range [][]placed{o.diff.Removed, o.diff.Added} {
