@@ -79,16 +79,28 @@ type Waiting struct {
 }
 
 type ResourceStatus struct {
-	Name       string    `json:"name"`
-	ID         string    `json:"id"`
-	Head       string    `json:"head"`
-	Files      int       `json:"files"`
-	Pending    int       `json:"pending"`
-	Conflicts  int       `json:"conflicts"`
-	StoreBytes int64     `json:"store_bytes"`
-	Local      []string  `json:"local,omitempty"` // FIFOs, sockets, devices: not mirrored
-	Waiting    []Waiting `json:"waiting,omitempty"`
-	Problem    string    `json:"problem,omitempty"`
+	Name       string `json:"name"`
+	ID         string `json:"id"`
+	Head       string `json:"head"`
+	Files      int    `json:"files"`
+	Pending    int    `json:"pending"`
+	Conflicts  int    `json:"conflicts"`
+	FilesBytes int64  `json:"files_bytes"` // a file with several names counts for each
+	StoreBytes int64  `json:"store_bytes"`
+
+	StoreGrowth Growth `json:"store_growth"`
+	Outgrown    bool   `json:"outgrown"` // the history is more than ten times as large as the files
+
+	Local   []string  `json:"local,omitempty"` // FIFOs, sockets, devices: not mirrored
+	Waiting []Waiting `json:"waiting,omitempty"`
+	Problem string    `json:"problem,omitempty"`
+}
+
+// Growth is what a store has grown by (less than 0: shrunk) since a time, about a
+// week ago at most. Where none was noted yet it is zero.
+type Growth struct {
+	Bytes int64     `json:"bytes"`
+	Since time.Time `json:"since"`
 }
 
 type PeerStatus struct {

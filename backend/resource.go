@@ -25,7 +25,7 @@ import (
 // state. All that changes any of them runs on one goroutine, the worker (run);
 // the rest of the engine asks it through do. Fields above the mutex are set
 // before the worker starts, or belong to it alone, or are safe for all by
-// themselves (local, tagged, problems, the atomics, the channels).
+// themselves (local, tagged, problems, growth, the atomics, the channels).
 type resource struct {
 	name     string
 	conf     config.Resource
@@ -90,6 +90,7 @@ type resource struct {
 	local    *pathSet    // FIFOs, sockets, devices
 	tagged   *tags.Index // by the files' FileIDs
 	problems problems
+	growth   growth
 
 	mu        sync.Mutex // guards what follows; innermost
 	head      object.CommitID

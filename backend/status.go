@@ -22,9 +22,11 @@ func (r *resource) status() ResourceStatus {
 		s.Head = head.String()
 	}
 	err := r.index.View(func(tx *index.Tx) error {
-		s.Files, s.Conflicts = tx.Count(), tx.ConflictCount()
+		s.Files, s.FilesBytes, s.Conflicts = tx.Count(), tx.Bytes(), tx.ConflictCount()
 		return nil
 	})
+	s.StoreGrowth = r.growth.since(s.StoreBytes)
+	s.Outgrown = s.StoreBytes >= outgrownFrom && s.StoreBytes >= outgrown*s.FilesBytes
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for path, reason := range r.waiting {
