@@ -250,7 +250,7 @@ type Restored struct {
 
 type UndoOptions struct {
 	Path   string `json:"path"`    // a resource's: its last batch; below it: the last that changed something there
-	Last   int    `json:"last"`    // so many batches; 0 is 1
+	Last   int    `json:"last"`    // so many batches that are in effect: undos, and what they undid, are not; 0: the last one, be it an undo
 	DryRun bool   `json:"dry_run"` // tell, and change nothing
 }
 

@@ -20,14 +20,14 @@ func (e *Engine) Undo(ctx context.Context, o UndoOptions) (*Undone, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Last < 0 {
-		return nil, fmt.Errorf("%w: the last %d", ErrInvalid, o.Last)
+	if o.Last < 0 || o.Last > maxLast {
+		return nil, fmt.Errorf("%w: the last %d batches; it takes up to %d", ErrInvalid, o.Last, maxLast)
 	}
 	var out *Undone
 	err = r.do(ctx, func() error {
 		err := r.refresh(ctx)
 		if err == nil {
-			out, err = r.undo(ctx, path, max(o.Last, 1), o.DryRun)
+			out, err = r.undo(ctx, path, o.Last, o.DryRun)
 		}
 		return err
 	})
@@ -78,29 +78,36 @@ func (r *resource) undo(ctx context.Context, path string, last int, dryRun bool)
 	return u.out, err
 }
 
-// lastBatches finds the newest batches that changed something at a path.
+// maxLast is how many batches one undo takes back: its message names them all.
+const maxLast = 500
+
+// lastBatches finds what to undo at a path: the last batch, be it an undo, or, with
+// a count, so many that are in effect: an undo and what it undid are not.
 func (r *resource) lastBatches(path string, count int) ([]ownBatch, error) {
 	var all []ownBatch
 	var b ownBatch
+	left := undoneRanges{}
 	for o, err := range r.ownCommits() {
 		if err != nil {
 			return nil, err
 		}
-		if len(b) > 0 && b.goesOn(o) {
+		out := count > 0 && left.out(o)
+		if len(b) > 0 && !out && b.goesOn(o) {
 			b = append(b, o)
 			continue
 		}
 		if len(b) > 0 {
-			if all = append(all, b); len(all) == count {
+			if all = append(all, b); len(all) >= count {
+				b = nil
 				break
 			}
 			b = nil
 		}
-		if !o.empty() && !o.startsAnew() && o.touches(path) {
+		if !out && !o.empty() && !o.startsAnew() && o.touches(path) {
 			b = ownBatch{o}
 		}
 	}
-	if len(b) > 0 && len(all) < count {
+	if len(b) > 0 {
 		all = append(all, b)
 	}
 	if len(all) == 0 {
@@ -117,6 +124,41 @@ func (r *resource) lastBatches(path string, count int) ([]ownBatch, error) {
 		}
 	}
 	return all, nil
+}
+
+// undoneRanges leaves out undos and what they undid, on the way back through a
+// mirror's own commits.
+type undoneRanges struct {
+	oldest map[string]string // of commits that were undone, by the newest
+	until  string            // the range that is being left out ends there
+}
+
+func (u *undoneRanges) out(o *ownCommit) bool {
+	id := o.id.String()
+	if u.until == "" {
+		u.until = u.oldest[id]
+	}
+	if u.until != "" {
+		if u.until == id {
+			u.until = ""
+		}
+		return true
+	}
+	if o.command != "undo" {
+		return false
+	}
+	if u.oldest == nil {
+		u.oldest = map[string]string{}
+	}
+	_, list, _ := strings.Cut(bodyOf(o.c.Message), undoneHead)
+	for line := range strings.Lines(list) {
+		oldest, newest, several := strings.Cut(strings.TrimSpace(line), undoneTo)
+		if !several {
+			newest = oldest
+		}
+		u.oldest[newest] = oldest
+	}
+	return true
 }
 
 // startsAnew tells a commit that records again, after a fork, what others before
@@ -150,6 +192,13 @@ func (r *resource) checkNotImport(b ownBatch) error {
 	return nil
 }
 
+// What an undo's message has below its subject: a line for each batch, its oldest
+// and its newest commit.
+const (
+	undoneHead = "Undone:"
+	undoneTo   = " to "
+)
+
 // undoMessage is the commit message of an undo.
 func undoMessage(batches []Batch) string {
 	verb, what := "undo", batches[0].What
@@ -162,11 +211,11 @@ func undoMessage(batches []Batch) string {
 	if n := len(batches) - 1; n > 0 {
 		subject += " and " + counted(n, "batch", "batches") + " before it"
 	}
-	body := "Undone:"
+	body := undoneHead
 	for _, b := range batches {
 		body += "\n" + b.Commits[len(b.Commits)-1]
 		if len(b.Commits) > 1 {
-			body += " to " + b.Commits[0]
+			body += undoneTo + b.Commits[0]
 		}
 	}
 	return subject + "\n\n" + body

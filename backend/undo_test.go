@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/silvermirror/smfs/backend"
 )
@@ -212,7 +213,8 @@ func TestUndoNotTheImport(t *testing.T) {
 }
 
 func TestCommitByHand(t *testing.T) {
-	m := openMirror(t, t.TempDir())
+	late := func(o *backend.Options) { o.Config.Resources[0].Settle = time.Minute } // or it may be committed before
+	m := openMirror(t, t.TempDir(), late)
 	commit := func(text string) backend.Committed {
 		t.Helper()
 		list, err := m.engine.Commit(t.Context(), backend.CommitOptions{Message: text})

@@ -23,7 +23,8 @@ several commits comes back as a whole. Merges, and what came from peers, are nev
 undone; they are undone where they were made.
 
 An undo is a commit like any other, and peers get it. It is itself a batch:
-"smfs undo" again undoes the undo. To go further back, take --last N.
+"smfs undo" again undoes the undo. To go further back instead, take --last N: the
+last N batches that are in effect, without undos and what they have undone.
 
 What has changed since, here or elsewhere, is not lost: a file that was edited since
 the batch stays as it is, and is listed; where a name is in use by another file now,
@@ -33,7 +34,7 @@ both are kept. Where nothing of a batch can be undone, it is refused.`,
   smfs undo --last 3 photos`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.Last < 1 {
+			if o.Last < 1 && cmd.Flags().Changed("last") {
 				return usagef("--last %d: less than 1", o.Last)
 			}
 			m, err := a.locateForSync(args)
@@ -52,7 +53,7 @@ both are kept. Where nothing of a batch can be undone, it is refused.`,
 		},
 	}
 	c.Flags().BoolVarP(&o.DryRun, "dry-run", "n", false, "show what it would do, and change nothing")
-	c.Flags().IntVar(&o.Last, "last", 1, "the last `N` batches")
+	c.Flags().IntVar(&o.Last, "last", 0, "the last `N` batches that are in effect, to go further back")
 	return a.withJSON(c)
 }
 

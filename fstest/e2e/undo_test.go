@@ -138,7 +138,7 @@ func TestUndoIsOwn(t *testing.T) {
 	if u.Batches[0].Program != "sh" {
 		t.Errorf("undone at the peer: %+v", u)
 	}
-	undone(t, b, "--last", "3") // that undo, h made anew, h removed
+	undone(t, b, "--last", "1") // further back: h removed
 	same(t, a, b)
 	if got := content(t, a.Path("h")); got != "one\n" {
 		t.Errorf("h holds %q", got)
@@ -196,7 +196,7 @@ func TestUndoWhilePeerEdits(t *testing.T) {
 func TestUndoByResource(t *testing.T) {
 	t.Parallel()
 	m := newMirror(t)
-	check(t, os.WriteFile(m.Path(".silvermirror/config.ini"), []byte("[docs]\n[photos]\n"), 0o644))
+	check(t, os.WriteFile(m.Path(".silvermirror/config.ini"), []byte("[docs]\nsettle = 30s\n[photos]\n"), 0o644))
 	for _, dir := range []string{"docs", "photos"} {
 		check(t, os.Mkdir(m.Path(dir), 0o755))
 	}
