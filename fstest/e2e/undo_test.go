@@ -201,8 +201,10 @@ func TestUndoByResource(t *testing.T) {
 		check(t, os.Mkdir(m.Path(dir), 0o755))
 	}
 	m.Mount()
-	sh(t, m, "echo one >docs/a; echo one >photos/a; sleep 0.3; echo two >docs/a; echo two >photos/a")
-	m.Run("wait")
+	for _, text := range []string{"one", "two"} {
+		sh(t, m, "echo "+text+" >docs/a; echo "+text+" >photos/a")
+		m.Run("wait")
+	}
 	both := func(docs, photos string) {
 		t.Helper()
 		if d, p := content(t, m.Path("docs/a")), content(t, m.Path("photos/a")); d != docs+"\n" || p != photos+"\n" {
