@@ -262,6 +262,8 @@ type Undone struct {
 	Changes   []Change `json:"changes"`
 	Skipped   []Skip   `json:"skipped"`   // that stay as they are
 	Conflicts []string `json:"conflicts"` // where both versions are kept, one under another name
+
+	Waiting []Waiting `json:"waiting"` // where the files could not be changed yet
 }
 
 // Batch is what was done in one go, in one commit or several.

@@ -187,7 +187,7 @@ func (re *restorer) parents(e *edits, path string, head object.TreeID) error {
 // tags; an identity that lives on at another name is not used twice.
 func (re *restorer) entry(e *edits, path string, was object.Entry, now *object.Entry) error {
 	if was.Kind != object.Dir && (now == nil || now.Blob != was.Blob) {
-		if err := re.readable(path, chunk.Of(&was)); err != nil {
+		if err := re.r.readable(path, chunk.Of(&was)); err != nil {
 			return err
 		}
 	}
@@ -274,8 +274,8 @@ func (re *restorer) linked(out *object.Entry) (bool, error) {
 
 // readable reads content that may be damaged before it becomes a version again:
 // what cannot be written to disk must not be committed as if it were there.
-func (re *restorer) readable(path string, c chunk.Content) error {
-	content, _, err := re.r.store.OpenFile(c)
+func (r *resource) readable(path string, c chunk.Content) error {
+	content, _, err := r.store.OpenFile(c)
 	if err == nil {
 		_, err = io.Copy(io.Discard, content)
 		content.Close()

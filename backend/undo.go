@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/merge"
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/backend/store"
@@ -63,9 +64,11 @@ func (r *resource) undo(ctx context.Context, path string, last int, dryRun bool)
 			b = b[n:]
 		}
 	}
-	if err := u.report(head.Tree); err != nil {
+	d, err := diffTrees(w, head.Tree, u.tree)
+	if err != nil {
 		return nil, err
 	}
+	u.out.Changes = r.changes(d)
 	if len(u.out.Changes) == 0 {
 		return nil, WithHint(fmt.Errorf("%w: what %q changed has changed again since, and stays as it is", ErrRefused, u.out.Batches[0].What),
 			"`smfs log PATH` lists the versions of a file, `smfs restore PATH --at` brings one back")
@@ -73,8 +76,14 @@ func (r *resource) undo(ctx context.Context, path string, last int, dryRun bool)
 	if dryRun {
 		return u.out, nil
 	}
+	if err := u.checkReadable(d); err != nil {
+		return nil, err
+	}
 	id, err = r.commitTree(ctx, w, u.tree, byCommand("undo", undoMessage(u.out.Batches)))
 	u.out.Commit = id.String()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	u.out.Waiting = r.waitingList()
 	return u.out, err
 }
 
@@ -378,13 +387,32 @@ func (u *undoer) skip(path, reason string) {
 	u.out.Skipped = append(u.out.Skipped, Skip{u.r.mirrorPath(path), reason})
 }
 
-// report lists what became of the head's tree.
-func (u *undoer) report(head object.TreeID) error {
-	d, err := diffTrees(u.w, head, u.tree)
-	if err != nil {
-		return err
+// checkReadable reads what is going to be a version again, as restore does.
+func (u *undoer) checkReadable(d *treeDiff) error {
+	here := map[object.BlobID]bool{}
+	for _, p := range d.Removed {
+		here[p.Entry.Blob] = true // it moves, and is on disk
 	}
-	u.out.Changes = u.r.changes(d)
+	check := func(p placed) error {
+		if p.Entry.Kind == object.Dir || here[p.Entry.Blob] {
+			return nil
+		}
+		here[p.Entry.Blob] = true
+		return u.r.readable(p.Path, chunk.Of(&p.Entry))
+	}
+	for _, p := range d.Added {
+		if err := check(p); err != nil {
+			return err
+		}
+	}
+	for _, p := range d.Changed {
+		if p.Old.Entry.Blob == p.New.Entry.Blob {
+			continue
+		}
+		if err := check(p.New); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -119,6 +119,9 @@ func (a *app) undo(ctx context.Context, c *control.Client, o backend.UndoOptions
 	for _, s := range u.Skipped {
 		a.say("stays as it is: %s (%s)", clean(s.Path), clean(s.Reason))
 	}
+	for _, w := range u.Waiting {
+		a.say("done as soon as it can be: %s (%s)", clean(w.Path), clean(w.Reason))
+	}
 	for _, path := range u.Conflicts {
 		a.say("conflict, both versions are kept: %s", clean(path))
 	}
