@@ -8,7 +8,7 @@ import (
 )
 
 // pointForms is what help texts say of a COMMIT|TIME.
-const pointForms = `a commit id or its beginning (with ^ after it, the commit before that one),
+const pointForms = `a commit id or its beginning (^ after it is the commit before that),
 a time (2026-05-01, "2026-05-01 14:00", 14:00, today, yesterday, "yesterday 14:00",
 "last week", RFC 3339), or how long ago (90m, 36h, 3d, 2w)`
 

@@ -15,7 +15,8 @@ func (a *app) diffCommand() *cobra.Command {
 		Use:   "diff [PATH] [A..B|A]",
 		Short: "Show what differs between two points of the history",
 		Long: `Show what differs in PATH, or in the whole mirror, between A and B; with A alone,
-between A and now. Each is ` + pointForms + `.
+between A and now. Each is
+` + pointForms + `.
 An argument that names something that exists is a PATH.
 
 Without a range it shows what the last commit that touched PATH changed: smfs

@@ -26,7 +26,8 @@ name, what is gone by its last.
 Where files are missing that nobody is known to have deleted ("smfs status" tells),
 these come back as they were last, and nothing is removed.
 
---at takes ` + pointForms + `.`,
+--at takes
+` + pointForms + `.`,
 		Example: `  smfs restore report.txt
   smfs restore report.txt --at 2h
   smfs restore report.txt --at 3fb2c1 --to /tmp/old.txt

@@ -106,6 +106,13 @@ func TestDiff(t *testing.T) {
 	contains(t, m.Run("diff"), "tag numbers: work")
 	contains(t, m.Run("diff", at+"^.."+at), "new ") // what that commit did
 
+	// Log follows a directory, too, and names the programs.
+	log := m.Run("log", "--json", m.Path("e"))
+	contains(t, log, `"path":"e"`, `"path":"d"`, `"program":"`, `"resource":"mirror"`)
+	if lines := strings.Split(strings.TrimSpace(m.Run("log", "--json", m.Path("e/renamed"))), "\n"); len(lines) < 2 || !strings.Contains(lines[len(lines)-1], `"path":"moved","size":6,"deleted":false}`) {
+		t.Errorf("log of e/renamed: %q", lines)
+	}
+
 	exitsWith(t, m, 4, "never committed", "diff", m.Path("none"))
 	exitsWith(t, m, 4, "was not there", "diff", m.Path("none"), at)
 	exitsWith(t, m, 4, "no commit", "diff", "00000000")
