@@ -3,6 +3,7 @@ package backend
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/silvermirror/smfs/backend/object"
@@ -127,29 +128,57 @@ const unnamedPause = 2 * time.Second
 // of its own.
 func (b ownBatch) goesOn(older *ownCommit) bool {
 	first := b[len(b)-1]
-	pause := deedPause
-	if older.program == "" {
-		pause = unnamedPause
-	}
-	if older.kind == mixed || older.kind != first.kind || older.program != first.program ||
-		older.command != "" || first.command != "" || first.at().Sub(older.at()) > pause {
+	if older.kind == mixed || older.kind != first.kind || older.command != "" || first.command != "" {
 		return false
 	}
-	if older.kind != edited {
-		return older.program != "" || older.kind != moved
+	pause := first.at().Sub(older.at())
+	if older.program != first.program {
+		return pause <= deedPause && b.fills(older)
 	}
+	switch {
+	case older.program == "":
+		return pause <= unnamedPause && (older.kind == added || older.kind == removed)
+	case older.kind == edited && b.editsAgain(older):
+		return false
+	}
+	return pause <= deedPause
+}
+
+// fills tells whether all of the batch went into directories that an older commit
+// made and had begun to fill: who made them, with mkdir, is another program than
+// who fills them, and a commit of both names none.
+func (b ownBatch) fills(older *ownCommit) bool {
+	if older.kind != added || older.program != "" {
+		return false
+	}
+	dirs, files := map[string]bool{}, false
+	for _, p := range older.diff.Added {
+		if p.Entry.Kind == object.Dir {
+			dirs[p.Path] = true
+		} else {
+			files = true
+		}
+	}
+	for _, o := range b {
+		for _, p := range o.diff.Added {
+			if !underAny(p.Path, dirs) {
+				return false
+			}
+		}
+	}
+	return files
+}
+
+// editsAgain tells whether the batch has a later version of a file that an older
+// commit edited.
+func (b ownBatch) editsAgain(older *ownCommit) bool {
 	files := map[object.FileID]bool{}
 	for _, o := range b {
 		for _, p := range o.diff.Changed {
 			files[p.New.Entry.ID] = true
 		}
 	}
-	for _, p := range older.diff.Changed {
-		if files[p.New.Entry.ID] {
-			return false
-		}
-	}
-	return older.program != ""
+	return slices.ContainsFunc(older.diff.Changed, func(p pair) bool { return files[p.New.Entry.ID] })
 }
 
 // describe says what a batch was: its commit's subject, or what several did.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -266,7 +267,8 @@ func statText(f *backend.FileDiff, most int) string {
 		return fmt.Sprintf("binary, %s -> %s", size(was), size(is))
 	}
 	if !f.Content || f.Added+f.Deleted == 0 {
-		return strings.TrimSuffix(fmt.Sprintf("0 (%s)", strings.Join(changeLines(f), ", ")), " ()")
+		lines := slices.DeleteFunc(changeLines(f), func(l string) bool { return strings.HasPrefix(l, "rename ") }) // the names say so
+		return strings.TrimSuffix(fmt.Sprintf("0 (%s)", strings.Join(lines, ", ")), " ()")
 	}
 	plus, minus := f.Added, f.Deleted
 	if most > statWidth {
