@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,14 +21,26 @@ func (e *Engine) Commit(ctx context.Context, o CommitOptions) ([]Committed, erro
 		return nil, err
 	}
 	var out []Committed
+	var empty error
 	for _, r := range list {
 		c := Committed{Resource: r.name}
-		if err := r.do(ctx, func() error { return r.commitByHand(ctx, o.Message, &c) }); err != nil {
+		err := r.do(ctx, func() error { return r.commitByHand(ctx, o.Message, &c) })
+		switch {
+		case errors.Is(err, ErrNotFound) && len(o.Resources) == 0:
+			empty = err // the others are not
+		case err != nil:
 			return out, err
+		default:
+			out = append(out, c)
 		}
-		out = append(out, c)
 	}
-	return out, nil
+	if len(o.Resources) == 0 && len(e.broken) > 0 {
+		return out, e.broken[0].err
+	}
+	if len(out) > 0 {
+		return out, nil
+	}
+	return nil, empty
 }
 
 func (r *resource) commitByHand(ctx context.Context, text string, out *Committed) error {

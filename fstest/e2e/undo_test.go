@@ -228,6 +228,8 @@ func TestUndoByResource(t *testing.T) {
 	if out := m.Run("log", "-n", "1"); !strings.Contains(out, "docs: a point") {
 		t.Errorf("log: %s", out)
 	}
+	empty := newMirror(t)
+	exitsWith(t, empty, 4, "no file to commit", "commit", "-m", "of nothing")
 	if out := m.Run("commit", "-m", "of both"); strings.Count(out, "marked") != 2 {
 		t.Errorf("commit says %q", out)
 	}
