@@ -183,6 +183,7 @@ type Version struct {
 	Subject  string    `json:"subject"`
 	Body     string    `json:"body,omitempty"` // what was written below it by hand
 	Path     string    `json:"path"`           // where the file was then; "" where none was asked for
+	Kind     string    `json:"kind,omitempty"` // of what is there: file, symlink, directory
 	Size     int64     `json:"size"`
 	Deleted  bool      `json:"deleted"`
 }

@@ -104,6 +104,9 @@ func (r *resource) versions(ctx context.Context, path string, fn func(Version, *
 		}
 		if path != "" {
 			ver.Path, ver.Deleted = v.path, now == nil
+			if now != nil {
+				ver.Kind = kindName(now.Kind)
+			}
 			if now != nil && now.Kind == object.File {
 				if ver.Size, err = r.store.FileSize(chunk.Of(now)); err != nil {
 					return err

@@ -18,7 +18,7 @@ func (a *app) logCommand() *cobra.Command {
 node, resource, what happened and by which program, and for a PATH where it was
 then and its size. Files and directories are followed over their renames. Merges
 are left out: what they unite is listed. With --json, one object a line: time,
-node, program, commit, subject, body (if any), path, size, deleted, resource.`,
+node, program, commit, subject, body (if any), path, kind, size, deleted, resource.`,
 		Example: `  smfs log report.txt
   smfs log -n 10
   smfs log --json docs | jq -r .commit`,
@@ -60,6 +60,8 @@ func versionLine(v backend.Version) string {
 	switch {
 	case v.Deleted:
 		line += "  (deleted)"
+	case v.Kind == "directory":
+		line += fmt.Sprintf("  (%s/)", clean(v.Path))
 	case v.Path != "":
 		line += fmt.Sprintf("  (%s, %s)", clean(v.Path), size(v.Size))
 	}
