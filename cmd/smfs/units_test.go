@@ -59,19 +59,19 @@ func TestRel(t *testing.T) {
 	}
 }
 
-func TestParseAt(t *testing.T) {
+func TestParsePoint(t *testing.T) {
 	local := time.Date(2026, 5, 1, 14, 0, 0, 0, time.Local).UTC().Format(time.RFC3339Nano)
 	for in, want := range map[string]string{
-		"": "", "0123abcd": "0123abcd", strings.Repeat("a", 40): strings.Repeat("a", 40),
+		"": "", "0123abcd": "0123abcd", "0123abcd^": "0123abcd^", strings.Repeat("a", 40): strings.Repeat("a", 40),
 		"2026-05-01T14:00:00+02:00": "2026-05-01T12:00:00Z", "2026-05-01 14:00": local, "2026-05-01 14:00:00": local,
 	} {
-		if got, err := parseAt(in); err != nil || got != want {
+		if got, err := parsePoint("--at", in); err != nil || got != want {
 			t.Errorf("%q: %q, %v, want %q", in, got, err, want)
 		}
 	}
 	before := time.Now()
-	for in, days := range map[string]int{"48h": 2, "2d": 2, "yesterday": 1} {
-		got, err := parseAt(in)
+	for in, days := range map[string]int{"48h": 2, "2d": 2, "yesterday": 1, "1000d": 1000, "last week": 7} {
+		got, err := parsePoint("--at", in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func TestParseAt(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"tomorrow", "2026-13-01", "-2d", "-2h", "xyz", strings.Repeat("a", 41), "abc"} {
-		if got, err := parseAt(bad); err == nil {
+		if got, err := parsePoint("--at", bad); err == nil {
 			t.Errorf("%q: %q", bad, got)
 		}
 	}
