@@ -116,6 +116,7 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (mo
 		r.log.Debug("committed", "resource", r.name, "commit", id, "subject", made.Message)
 	}
 	r.journal.Clear(r.name, done)
+	r.journal.Reserve()
 	return more, r.applyIfBehind(ctx)
 }
 

@@ -47,7 +47,8 @@ type Options struct {
 	// Repair has Open mend what it else refuses, or believes.
 	Repair bool
 
-	commitNames int // how many names one commit or step of an apply takes; 0: commitNames
+	commitNames int              // how many names one commit or step of an apply takes; 0: commitNames
+	now         func() time.Time // nil: time.Now
 }
 
 // Engine runs one mirror: a worker for each resource, a session with each
@@ -58,6 +59,7 @@ type Engine struct {
 	log       *slog.Logger
 	resources []*resource
 	broken    []broken
+	spots     *spot // of the resources
 	sessions  *sessions
 	mounted   mountState
 
@@ -83,6 +85,9 @@ func Open(o Options) (*Engine, error) {
 	if o.Env == nil {
 		o.Env = os.Getenv
 	}
+	if o.now == nil {
+		o.now = time.Now
+	}
 	o.commitNames = cmp.Or(o.commitNames, commitNames)
 	e := &Engine{o: o, log: o.Log}
 	for _, dir := range []string{"store", "index"} {
@@ -104,6 +109,7 @@ func Open(o Options) (*Engine, error) {
 	if len(e.resources) == 0 && !o.Check {
 		return nil, errors.Join(append(failed, e.closeResources())...)
 	}
+	e.spots = e.newSpots()
 	s, err := newSessions(e)
 	if err != nil {
 		return nil, errors.Join(err, e.closeResources())
@@ -276,6 +282,10 @@ func (e *Engine) resourcesOf(names []string) ([]*resource, error) {
 // resourceAt finds the resource that a path of the mirror belongs to, and the
 // path in it.
 func (e *Engine) resourceAt(path string) (*resource, string, error) {
+	if _, now, ok := inHistory(path); ok {
+		return nil, "", WithHint(fmt.Errorf("%w: %s is in the history, which does not change", ErrInvalid, path),
+			"give the path that it has now; it was "+orWhole(now))
+	}
 	path = strings.Trim(path, "/")
 	for _, view := range []string{"@tags/", ".smfs/tags/"} {
 		if in, ok := strings.CutPrefix(path, view); ok {

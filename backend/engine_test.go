@@ -227,7 +227,7 @@ func TestRestoreAtNoVersion(t *testing.T) {
 	m.write("f", "text")
 	m.sync()
 	for at, want := range map[string]string{
-		"1999-01-01":           "nothing in mirror is as old as 1999-01-01 00:00:00: its history begins at 20",
+		"1999-01-01":           "nothing in mirror is as old as 1999-01-01 23:59:59: its history begins at 20",
 		"1999-01-01T00:00:00Z": "nothing in mirror is as old as",
 		"0123456789":           `mirror has no commit "0123456789"`,
 	} {

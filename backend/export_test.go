@@ -74,3 +74,31 @@ func (e *Engine) Head() string {
 	id, _ := e.resources[0].headNow()
 	return id.String()
 }
+
+// At has an engine take its time from a clock.
+func At(now func() time.Time) func(*Options) { return func(o *Options) { o.now = now } }
+
+// History visits the commits that lead to the head as backwards does.
+func (e *Engine) History() (ids []string) {
+	r := e.resources[0]
+	err := r.backwards(context.Background(), "", func(visit, *object.Commit) (string, error) { return "", nil }, func(v visit) error {
+		ids = append(ids, v.id.String())
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	return ids
+}
+
+// Timeline visits n of them as lookers into the past do.
+func (e *Engine) Timeline(n int) (ids []string) {
+	err := e.resources[0].walkBack(context.Background(), func(p point) bool {
+		ids = append(ids, p.id.String())
+		return len(ids) == n
+	})
+	if err != nil {
+		panic(err)
+	}
+	return ids
+}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +94,7 @@ func TestRolledBack(t *testing.T) {
 	for _, first := range []string{"it gives first", "the other gives first"} {
 		t.Run(first, func(t *testing.T) {
 			a, b := clash(t)
+			a.engine.Timeline(2) // of a line that gives way
 			if first == "it gives first" {
 				a.give(b)
 			} else {
@@ -110,6 +112,9 @@ func TestRolledBack(t *testing.T) {
 					t.Errorf("tags: f1 %q, doc %q", m.tagsOf("f1"), m.tagsOf("doc"))
 				}
 				m.git("fsck", "--strict")
+				if !slices.Equal(m.engine.Timeline(-1), m.engine.History()) {
+					t.Errorf("%s: the timeline is not the history", filepath.Base(m.dir))
+				}
 			}
 			contains(t, a.git("log", "--format=%B"), "recorded anew", "add f4", "add n")
 			a.write("after", "x")

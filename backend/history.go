@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -180,66 +181,80 @@ func (r *resource) placeIn(other, tree object.TreeID, path string) (string, erro
 	}
 }
 
-// commitAt resolves what people write after --at: a commit id or the start of
-// one, with ^ after it the commit before that, or a time, which stands for the
-// newest commit that is not younger.
+// Latest stands for the newest commit where a time or commit can be given.
+const Latest = "latest"
+
+// IsCommit tells whether s may be a commit id or the start of one.
+func IsCommit(s string) bool {
+	return len(s) >= 4 && len(s) <= 40 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// commitAt resolves what people write after --at and below @history: a commit id or
+// the start of one, with ^ after it the commit before that, or a time, which stands
+// for the newest commit that is not younger.
 func (r *resource) commitAt(ctx context.Context, at string) (object.CommitID, *object.Commit, error) {
+	if at == Latest {
+		return r.commitBefore(ctx, time.Unix(math.MaxInt64, 0))
+	}
 	if when, err := ParseTime(at, r.now()); err == nil {
 		return r.commitBefore(ctx, when)
 	}
-	prefix, before := strings.CutSuffix(at, "^")
-	var id object.CommitID
-	var found *object.Commit
-	err := r.backwards(ctx, "", stay, func(v visit) error {
-		if !strings.HasPrefix(v.id.String(), prefix) {
-			return nil
-		}
-		if found != nil {
-			return fmt.Errorf("%w: commit id %q is ambiguous; give more of it", ErrInvalid, prefix)
-		}
-		id, found = v.id, v.c
-		if len(prefix) == len(id.String()) {
-			return errStop
-		}
-		return nil
-	})
-	switch {
-	case err != nil && !errors.Is(err, errStop):
+	start, before := strings.CutSuffix(at, "^")
+	id, err := r.commitOf(ctx, start)
+	if err != nil {
 		return id, nil, err
-	case found == nil:
-		return id, nil, WithHint(fmt.Errorf("%w: %s has no commit %q", ErrNotFound, r.name, prefix), "`smfs log` lists them; or write "+TimeForms)
-	case !before:
-		return id, found, nil
-	case len(found.Parents) == 0:
+	}
+	c, err := r.past.Commit(id)
+	if err != nil || !before {
+		return id, c, err
+	}
+	if len(c.Parents) == 0 {
 		return id, nil, fmt.Errorf("%w: %s has nothing before %.10s: that began its history", ErrNotFound, r.name, id)
 	}
-	id = found.Parents[0]
-	found, err = r.store.Commit(id)
-	return id, found, err
+	id = c.Parents[0]
+	c, err = r.past.Commit(id)
+	return id, c, err
+}
+
+// commitOf finds the commit whose id begins so.
+func (r *resource) commitOf(ctx context.Context, start string) (id object.CommitID, err error) {
+	found := 0
+	err = r.walkBack(ctx, func(p point) bool {
+		if strings.HasPrefix(p.id.String(), start) {
+			id = p.id
+			found++
+		}
+		return found > 1 || found == 1 && len(start) == len(id)*2
+	})
+	switch {
+	case err != nil:
+		return id, err
+	case found > 1:
+		return id, fmt.Errorf("%w: commit id %q is ambiguous; give more of it", ErrInvalid, start)
+	case found == 0:
+		return id, WithHint(fmt.Errorf("%w: %s has no commit %q", ErrNotFound, r.name, start), "`smfs log` lists them; or write "+TimeForms)
+	}
+	return id, nil
 }
 
 func (r *resource) commitBefore(ctx context.Context, when time.Time) (object.CommitID, *object.Commit, error) {
-	var id object.CommitID
-	var found, oldest *object.Commit
-	err := r.backwards(ctx, "", stay, func(v visit) error {
-		oldest = v.c
-		if v.c.Time > when.Unix() {
-			return nil
+	var found, oldest point
+	err := r.walkBack(ctx, func(p point) bool {
+		oldest = p
+		if p.time <= when.Unix() {
+			found = p
 		}
-		id, found = v.id, v.c
-		return errStop
+		return !found.id.IsZero()
 	})
 	switch {
-	case err != nil && !errors.Is(err, errStop):
-		return id, nil, err
-	case found != nil:
-		return id, found, nil
-	case oldest == nil:
-		return id, nil, fmt.Errorf("%w: %s has no history yet", ErrNotFound, r.name)
+	case err != nil:
+		return found.id, nil, err
+	case !found.id.IsZero():
+		c, err := r.past.Commit(found.id)
+		return found.id, c, err
+	case oldest.id.IsZero():
+		return found.id, nil, fmt.Errorf("%w: %s has no history yet", ErrNotFound, r.name)
 	}
-	return id, nil, fmt.Errorf("%w: nothing in %s is as old as %s: its history begins at %s", ErrNotFound, r.name,
-		when.Local().Format(time.DateTime), time.Unix(oldest.Time, 0).Format(time.DateTime))
+	return found.id, nil, fmt.Errorf("%w: nothing in %s is as old as %s: its history begins at %s", ErrNotFound, r.name,
+		when.Local().Format(time.DateTime), time.Unix(oldest.time, 0).Format(time.DateTime))
 }
-
-// stay follows no file.
-func stay(visit, *object.Commit) (string, error) { return "", nil }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -40,6 +39,7 @@ func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
 	if err != nil {
 		return r, err
 	}
+	r.past = r.store.Reader()
 	for _, text := range r.store.Mended() {
 		r.hasMended("store", "%s", text)
 	}
@@ -60,7 +60,7 @@ func (e *Engine) openResource(conf config.Resource) (r *resource, err error) {
 func (e *Engine) newResource(conf config.Resource) *resource {
 	r := &resource{
 		name: conf.Name, conf: conf, state: filepath.Join(e.o.Config.Base, node.StateDir), journal: e.o.Journal, ignore: config.NewIgnore(conf.Ignore, conf.VCS),
-		random: random, now: time.Now, log: e.log, nodeName: e.o.Node.Name, generation: &e.generation, key: e.o.Node.Signer,
+		random: random, now: e.o.now, log: e.log, nodeName: e.o.Node.Name, generation: &e.generation, key: e.o.Node.Signer,
 		journaled: e.o.Mounted && !conf.External, looks: looks{},
 		clean:    e.o.Clean,
 		atOnce:   e.o.commitNames,

@@ -37,6 +37,7 @@ type resource struct {
 	wentBack bool      // to a head that is older than what the disk may have
 	tree     *tree.Tree
 	store    *store.Store
+	past     *store.Reader // for what looks into history
 	index    *index.Index
 	journal  *journal.Journal
 	ignore   *config.Ignore
@@ -87,6 +88,7 @@ type resource struct {
 	readyOnce      sync.Once
 	scannedAtStart atomic.Int64 // names looked at; -1 before that is known
 
+	timeline timeline
 	local    *pathSet    // FIFOs, sockets, devices
 	tagged   *tags.Index // by the files' FileIDs
 	problems problems

@@ -12,8 +12,15 @@ import (
 
 // Restore brings an old version of a path back: as a new commit that peers
 // get like any other change, or, with w, as bytes for the caller. Where files are
-// missing that nobody deleted, these come back, unless a version is asked for.
+// missing that nobody deleted, these come back, unless a version is asked for: by At,
+// or by a path in @history.
 func (e *Engine) Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*Restored, error) {
+	if at, path, ok := inHistory(o.Path); ok {
+		if at == "" || o.At != "" {
+			return nil, WithHint(fmt.Errorf("%w: %s and a time of --at do not go together", ErrInvalid, o.Path), "a path below @history/TIME has its time already")
+		}
+		o.Path, o.At = path, at
+	}
 	r, path, err := e.resourceAt(o.Path)
 	if err != nil {
 		return nil, err

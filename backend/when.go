@@ -9,12 +9,13 @@ import (
 )
 
 // TimeForms says, after "write", what ParseTime takes.
-const TimeForms = `a time: 2026-05-01, "2026-05-01 14:00", 14:00, today, yesterday, "yesterday 14:00", "last week", or how long ago: 90m, 36h, 3d, 2w`
+const TimeForms = `a time: 2026-05-01, "2026-05-01 14:00", 14:00, today, yesterday, "yesterday 14:00", "last week", or how long ago: 90m, 36h, 3d, 2w; a day means its end`
 
 // ParseTime reads a time as people write it, in the zone of now: RFC 3339; a
 // day (a date, today, yesterday) with or without a time of day; a time of day
-// alone, when it was that last; an age, such as 2h, 3d or "2 weeks ago". A date
-// alone, and today, begin at midnight; yesterday alone is a day ago.
+// alone, when it was that last; an age, such as 2h, 3d or "2 weeks ago". A day
+// alone stands for its end: what there was on that day is what there was when it
+// ended.
 func ParseTime(s string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, s); err == nil {
 		return t, nil
@@ -39,9 +40,6 @@ func parseDay(s string, now time.Time) (time.Time, bool) {
 	case "today":
 		day = midnight
 	case "yesterday":
-		if !timed {
-			return now.AddDate(0, 0, -1), true
-		}
 		day = midnight.AddDate(0, 0, -1)
 	default:
 		if !timed {
@@ -53,9 +51,15 @@ func parseDay(s string, now time.Time) (time.Time, bool) {
 		}
 	}
 	if !timed {
-		return day, true
+		return endOfDay(day), true
 	}
 	return at(day, clock)
+}
+
+// endOfDay is the last moment of the day that t is in.
+func endOfDay(t time.Time) time.Time {
+	y, m, d := t.Date()
+	return time.Date(y, m, d+1, 0, 0, 0, -1, t.Location())
 }
 
 // parseClock reads a time of day: the last time that it was that.

@@ -200,6 +200,7 @@ func (r *resource) caughtUp(ctx context.Context) {
 		r.report("", err)
 		r.retrySoon()
 	}
+	r.journal.Reserve()
 	r.readyOnce.Do(func() { close(r.ready) })
 }
 

@@ -34,7 +34,11 @@ func (c covered) holds(dir *node, name string) bool {
 	if !ok {
 		return false
 	}
-	at := path.Join(in, name)
+	return c.at(path.Join(in, name))
+}
+
+// at tells whether something is mounted on a path in the mount, or below.
+func (c covered) at(at string) bool {
 	for _, point := range c {
 		if point == at || strings.HasPrefix(point, at+"/") {
 			return true

@@ -121,6 +121,9 @@ func (m *Mount) start(o Options) error {
 	m.announcements = newAnnouncements(m, o.Announcer)
 	m.queue = newQueue(m.log, m.announcements.add, m.covered)
 	m.forget = newForgetter(&m.table, cmp.Or(o.maxKnown, maxKnown), m.covered)
+	if m.views.history != nil {
+		m.views.history.start()
+	}
 	for _, t := range m.trees {
 		t.SetNotifier(notifier{m})
 	}
@@ -138,6 +141,9 @@ func (m *Mount) newRoot(o Options, st *unix.Statx_t) {
 	m.views = &views{
 		m: m, tags: o.Tags, control: o.Control,
 		uid: st.Uid, gid: st.Gid, born: uint64(st.Ctime.Sec),
+	}
+	if o.History != nil {
+		m.views.history = newHistoryView(m.views, o)
 	}
 }
 
@@ -198,6 +204,9 @@ func (m *Mount) serve(s *fuse.Server) {
 		t.SetNotifier(nil)
 	}
 	m.forget.close()
+	if m.views.history != nil {
+		m.views.history.close()
+	}
 	m.queue.close()
 	m.announcements.close()
 	for h := range m.writers.take() {

@@ -15,7 +15,10 @@ import (
 // write through one name would change the other without a trace in its journal.
 func (d *DirNode) Link(ctx context.Context, to fs.InodeEmbedder, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	n := nodeOf(to)
-	if n == nil || d.reserved(name) {
+	if n == nil {
+		return nil, refusal(to)
+	}
+	if d.reserved(name) {
 		return nil, syscall.EPERM
 	}
 	if d.isPlace(name) {

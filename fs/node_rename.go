@@ -13,7 +13,10 @@ import (
 // follows no symlink. Between resources it is allowed and journaled in both.
 func (d *DirNode) Rename(ctx context.Context, name string, newParent fs.InodeEmbedder, newName string, flags uint32) syscall.Errno {
 	to, ok := newParent.(*DirNode)
-	if !ok || d.reserved(name) || to.reserved(newName) {
+	if !ok {
+		return refusal(newParent)
+	}
+	if d.reserved(name) || to.reserved(newName) {
 		return syscall.EPERM
 	}
 	if d.isPlace(name) || to.isPlace(newName) {

@@ -1,6 +1,8 @@
 package fs
 
 import (
+	"context"
+	"io"
 	"log/slog"
 	"os/exec"
 
@@ -23,6 +25,8 @@ type Options struct {
 	Journal Journal
 	// Tags fills .smfs/tags. nil: there is no tag view.
 	Tags TagView
+	// History fills .smfs/history. nil: there is no history view.
+	History History
 	// Control is what .smfs/control reads: the path of the engine's socket.
 	Control string
 	// StateDir is the name of the state directory below Base; "" means
@@ -50,6 +54,7 @@ type Options struct {
 	Log *slog.Logger
 
 	maxKnown   int   // inodes that the kernel may know; 0: maxKnown
+	maxPast    int   // inodes of the history view, of these; 0: maxPast
 	maxHandles int64 // files that programs may have open; 0: what the process's limit allows
 }
 
@@ -84,4 +89,55 @@ type TagView interface {
 	Files(query string) ([]tags.Tagged, error)
 	// Generation changes whenever an answer of Tags or Files may.
 	Generation() uint64
+}
+
+// History answers what the history view shows. All methods, also of what it returns,
+// are called from handlers: they must be safe for concurrent use, never touch the mount,
+// and wait for nobody who may wait for a handler. os.ErrNotExist and errors that carry
+// an errno reach the caller as such; others are EIO there and told in the log.
+type History interface {
+	// Times are the names that are listed, whichever others At may know.
+	Times(ctx context.Context) ([]string, error)
+	// At is the mirror's root at a time or commit, as people write it.
+	At(ctx context.Context, name string) (Past, error)
+}
+
+// Past is a file, directory or symlink as it was once. It never changes.
+type Past interface {
+	Info() PastInfo
+	// Lookup and List are of directories. What List returns has no order.
+	Lookup(name string) (Past, error)
+	List() ([]PastName, error)
+	// Readlink is of symlinks.
+	Readlink() ([]byte, error)
+	// Open is of files. The reader is used by several goroutines at once, until it is
+	// closed.
+	Open() (PastFile, error)
+}
+
+// PastFile reads a file of the past. What it reads is what was stored: it was checked.
+type PastFile interface {
+	io.ReaderAt
+	io.Closer
+}
+
+// PastInfo is what stat shows of a Past.
+type PastInfo struct {
+	// ID is the identity: what has one ID is one inode. A directory has one for each
+	// path that leads to it, over all times.
+	ID     [16]byte
+	Mode   uint32 // type and permission bits
+	Size   int64
+	Mtime  int64 // ns since 1970
+	Xattrs []PastXattr
+}
+
+// PastXattr is one extended attribute.
+type PastXattr struct{ Name, Value string }
+
+// PastName is a name in a directory of the past; of Mode only the type counts.
+type PastName struct {
+	Name string
+	Mode uint32
+	ID   [16]byte
 }

@@ -2,6 +2,7 @@ package fs
 
 import (
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // rawFS carries what the kernel says of a request and go-fuse does not pass on
@@ -43,6 +44,26 @@ func (f rawFS) SetXAttr(cancel <-chan struct{}, in *fuse.SetXAttrIn, name string
 		in.Flags |= killSetgid
 	}
 	return f.RawFileSystem.SetXAttr(cancel, in, name, data)
+}
+
+// Statx answers for nodes that have no more to tell than GetAttr does, those of the
+// views: at one ENOSYS the kernel would ask for the birth time of no file any more.
+func (f rawFS) Statx(cancel <-chan struct{}, in *fuse.StatxIn, out *fuse.StatxOut) fuse.Status {
+	if status := f.RawFileSystem.Statx(cancel, in, out); status != fuse.ENOSYS {
+		return status
+	}
+	get := fuse.GetAttrIn{InHeader: in.InHeader}
+	var got fuse.AttrOut
+	status := f.RawFileSystem.GetAttr(cancel, &get, &got)
+	a, x := &got.Attr, &out.Statx
+	x.Mask = unix.STATX_BASIC_STATS
+	x.Ino, x.Mode, x.Nlink, x.Uid, x.Gid = a.Ino, uint16(a.Mode), a.Nlink, a.Uid, a.Gid
+	x.Size, x.Blocks, x.Blksize = a.Size, a.Blocks, a.Blksize
+	x.Atime = fuse.SxTime{Sec: a.Atime, Nsec: a.Atimensec}
+	x.Mtime = fuse.SxTime{Sec: a.Mtime, Nsec: a.Mtimensec}
+	x.Ctime = fuse.SxTime{Sec: a.Ctime, Nsec: a.Ctimensec}
+	out.SetTimeout(got.Timeout())
+	return status
 }
 
 const (

@@ -10,12 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// views are what exists in the mount alone: @tags, which is listed, and .smfs,
-// which is not, with the tag view and the control file in it. All of it is the
-// mirror's owner's alone, and the kernel keeps nothing of it.
+// views are what exists in the mount alone: @tags and @history, which are listed,
+// and .smfs, which is not, with the two views and the control file in it. All of it is
+// the mirror's owner's alone, and the kernel keeps nothing of it but what is below a
+// time in the history.
 type views struct {
 	m        *Mount
 	tags     TagView
+	history  *historyView // nil: there is none
 	control  string
 	uid, gid uint32 // the mirror's owner
 	born     uint64 // seconds since 1970: their times
@@ -31,19 +33,34 @@ func viewIno(name string) uint64 {
 
 // entries are the view's part of the root's listing.
 func (v *views) entries() []fuse.DirEntry {
-	if v.tags == nil {
-		return nil
+	var list []fuse.DirEntry
+	for _, name := range []string{tagsName, historyName} {
+		if _, ok := v.link(name); ok {
+			list = append(list, fuse.DirEntry{Name: name, Mode: unix.S_IFLNK, Ino: viewIno(name)})
+		}
 	}
-	return []fuse.DirEntry{{Name: tagsName, Mode: unix.S_IFLNK, Ino: viewIno(tagsName)}}
+	return list
+}
+
+// link is the text of a symlink at the root that leads to a view.
+func (v *views) link(name string) (text string, ok bool) {
+	switch name {
+	case tagsName:
+		return smfsName + "/" + tagsDirName, v.tags != nil
+	case historyName:
+		return smfsName + "/" + historyDirName, v.history != nil
+	}
+	return "", false
 }
 
 // hides reports an entry of the backing root that a reserved name covers.
 func (v *views) hides(e *fuse.DirEntry) bool {
 	switch e.Name {
-	case smfsName, historyName:
+	case smfsName:
 		return true
-	case tagsName:
-		return v.tags == nil || e.Ino != viewIno(tagsName)
+	case tagsName, historyName:
+		_, ok := v.link(e.Name)
+		return !ok || e.Ino != viewIno(e.Name)
 	}
 	return false
 }
@@ -51,11 +68,12 @@ func (v *views) hides(e *fuse.DirEntry) bool {
 // lookup answers the root's look-up of a reserved name; !ok: it is none.
 func (v *views) lookup(ctx context.Context, name string, out *fuse.EntryOut) (n *fs.Inode, errno syscall.Errno, ok bool) {
 	root := &v.m.root.Inode
+	text, shown := v.link(name)
 	switch {
 	case name == smfsName:
 		return v.enter(ctx, root, &smfsDir{v: v}, smfsName, unix.S_IFDIR|0o700, out), 0, true
-	case name == tagsName && v.tags != nil:
-		return v.enter(ctx, root, &viewLink{v: v, text: smfsName + "/" + tagsDirName}, tagsName, unix.S_IFLNK|0o777, out), 0, true
+	case shown:
+		return v.enter(ctx, root, &viewLink{v: v, text: text}, name, unix.S_IFLNK|0o777, out), 0, true
 	case name == tagsName || name == historyName:
 		neverCache(out)
 		return nil, syscall.ENOENT, true
@@ -93,8 +111,9 @@ type smfsDir struct {
 }
 
 const (
-	tagsDirName = "tags"
-	controlName = "control"
+	tagsDirName    = "tags"
+	historyDirName = "history"
+	controlName    = "control"
 )
 
 func (d *smfsDir) Getattr(ctx context.Context, f fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
@@ -108,6 +127,8 @@ func (d *smfsDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (
 		return d.v.enter(ctx, &d.Inode, &controlFile{v: d.v}, controlName, unix.S_IFREG|0o400, out), 0
 	case name == tagsDirName && d.v.tags != nil:
 		return d.v.enter(ctx, &d.Inode, &tagDir{v: d.v}, tagsDirName, unix.S_IFDIR|0o700, out), 0
+	case name == historyDirName && d.v.history != nil:
+		return d.v.enter(ctx, &d.Inode, d.v.history.newDir(), historyDirName, unix.S_IFDIR, out), 0
 	}
 	neverCache(out)
 	return nil, syscall.ENOENT
@@ -117,6 +138,9 @@ func (d *smfsDir) Readdir(ctx context.Context) (fs.DirStream, syscall.Errno) {
 	entries := []fuse.DirEntry{{Name: controlName, Mode: unix.S_IFREG, Ino: viewIno(controlName)}}
 	if d.v.tags != nil {
 		entries = append(entries, fuse.DirEntry{Name: tagsDirName, Mode: unix.S_IFDIR, Ino: viewIno(tagsDirName)})
+	}
+	if d.v.history != nil {
+		entries = append(entries, fuse.DirEntry{Name: historyDirName, Mode: unix.S_IFDIR, Ino: viewIno(historyDirName)})
 	}
 	return fs.NewListDirStream(entries), 0
 }

@@ -30,7 +30,8 @@
 // # Concurrency
 //
 // Put cuts in the caller's goroutine and hashes and stores on all processors.
-// Its memory is bounded by the number of processors, not by the file.
+// Its memory is bounded by the number of processors, not by the file. A Reader is for
+// one goroutine, a ReaderAt for all; what ReaderAts hold in memory their Cache bounds.
 //
 // Read backend/object next for where pointers and lists are in a directory.
 package chunk

@@ -25,7 +25,23 @@ type view struct {
 	loose  func() string  // the objects directory; "" where no loose object can be
 	rescan func() bool    // looks for packs that others made; false where there are none
 	dirs   *cache[object.TreeID, *object.Directory]
+	trees  *cache[object.TreeID, []byte] // large ones
 	heads  *cache[object.CommitID, *object.Commit]
+}
+
+// Reader reads a store's objects with caches of its own.
+type Reader struct{ view }
+
+// readerCommits is how many decoded commits a Reader keeps.
+const readerCommits = 256
+
+// Reader returns one for walks through history: they leave alone what the store has
+// in memory for the next commit.
+func (s *Store) Reader() *Reader {
+	r := &Reader{s.view}
+	r.dirs = newCache[object.TreeID, *object.Directory](dirCacheSize)
+	r.heads = newCache[object.CommitID, *object.Commit](readerCommits)
+	return r
 }
 
 func corrupt(kind object.Type, id [20]byte, err error) error {
@@ -130,9 +146,24 @@ func (v *view) ReadBlob(id object.BlobID, max int64) ([]byte, error) {
 	return v.read(id, object.TypeBlob, max)
 }
 
-// ReadTree returns the raw git tree, for object.DecodeDirectory.
+// cachedTree is from which size on a raw tree is kept in memory, and all of
+// them take at most treeCacheSize bytes.
+const (
+	cachedTree    = 64 << 10
+	treeCacheSize = 16 << 20
+)
+
+// ReadTree returns the raw git tree, for object.DecodeDirectory. It is shared:
+// the caller must not change it.
 func (v *view) ReadTree(id object.TreeID, max int64) ([]byte, error) {
-	return v.read(id, object.TypeTree, max)
+	if data, ok := v.trees.get(id); ok && int64(len(data)) <= max {
+		return data, nil
+	}
+	data, err := v.read(id, object.TypeTree, max)
+	if err == nil && len(data) >= cachedTree {
+		v.trees.put(id, data, len(data))
+	}
+	return data, err
 }
 
 // OpenBlob streams a blob and returns its size in bytes. Memory is bounded,
@@ -203,6 +234,24 @@ func (v *view) Directory(id object.TreeID) (*object.Directory, error) {
 	}
 	v.dirs.put(id, d, dirCost(d))
 	return d, nil
+}
+
+// Lookup finds an entry of a directory by its name; nil: there is none. Where the
+// directory is not decoded yet, it does not become so.
+func (v *view) Lookup(id object.TreeID, name string) (*object.Entry, error) {
+	if d, ok := v.dirs.get(id); ok {
+		e, _ := d.Lookup(name)
+		return e, nil
+	}
+	raw, err := object.OpenRaw(v, id)
+	if err != nil {
+		return nil, fmt.Errorf("directory %s: %w", id, err)
+	}
+	e, err := raw.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("directory %s: %w", id, err)
+	}
+	return e, nil
 }
 
 // dirCost is what a directory costs in the cache, in entries; attributes count

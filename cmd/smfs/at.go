@@ -10,7 +10,7 @@ import (
 // pointForms is what help texts say of a COMMIT|TIME.
 const pointForms = `a commit id or its beginning (^ after it is the commit before that),
 a time (2026-05-01, "2026-05-01 14:00", 14:00, today, yesterday, "yesterday 14:00",
-"last week", RFC 3339), or how long ago (90m, 36h, 3d, 2w)`
+"last week", RFC 3339; a day means its end), how long ago (90m, 36h, 3d, 2w), or latest`
 
 var (
 	commitForm = regexp.MustCompile(`^[0-9a-f]{4,40}\^?$`)
@@ -22,7 +22,7 @@ var (
 // not be the engine's. Hex digits are a commit id, so a day is written with its
 // dashes. what is the argument's name.
 func parsePoint(what, s string) (string, error) {
-	if s == "" || commitForm.MatchString(s) && !ageForm.MatchString(s) {
+	if s == "" || s == backend.Latest || commitForm.MatchString(s) && !ageForm.MatchString(s) {
 		return s, nil
 	}
 	t, err := backend.ParseTime(s, time.Now())

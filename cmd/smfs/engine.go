@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/node"
 	"github.com/silvermirror/smfs/config"
 	"github.com/silvermirror/smfs/fs"
@@ -64,7 +65,7 @@ func startEngine(o engineOptions) (e *engine, err error) {
 	e.Engine, err = backend.Open(backend.Options{
 		Base: o.Base, State: o.State, Config: o.Config, Node: o.Node, Journal: j, Log: o.Log,
 		Mounted: o.Mount != nil, Clean: previous == (node.Holder{}),
-		Trusted: o.TookOver && previous.Mounted && o.Lock.SameBoot(),
+		Trusted: o.TookOver && previous.Mounted && o.Lock.SameBoot() && !j.Recovery().New,
 		Check:   o.Check, Repair: o.Repair,
 	})
 	if err != nil {
@@ -81,7 +82,7 @@ func startEngine(o engineOptions) (e *engine, err error) {
 
 func (e *engine) mountAt(o engineOptions) error {
 	options := fs.Options{
-		Base: o.Base, Dir: o.Dir, Journal: e.journal, Tags: tagView{e.Engine}, Control: o.Socket,
+		Base: o.Base, Dir: o.Dir, Journal: e.journal, Tags: tagView{e.Engine}, History: historyView{e.Engine, chunk.NewCache()}, Control: o.Socket,
 		AllowOther: o.Mount.allowOther, Source: o.Mount.source, Flags: o.Mount.flags, Log: o.Log,
 		Announcer: func() *exec.Cmd { return announcer(o.Dir) },
 	}

@@ -37,7 +37,7 @@ func TestUnreadableFile(t *testing.T) {
 	}
 	now := unix.NsecToTimeval(1e18)
 	check(t, errors.Join(put(m, "good", "other"), unix.Utimes(m.Path("bad"), []unix.Timeval{now, now})))
-	exitsWith(t, m, exitFailure, "bad: put blob: read \"bad\": input/output error", "wait", "--committed")
+	exitsWith(t, m, exitFailure, "bad: read \"bad\": input/output error", "wait", "--committed")
 	contains(t, m.Status().Resources[0].Problem, "bad", "input/output error")
 	if got := m.Git("show", "main:good"); got != "other" {
 		t.Errorf("good is %.20q in the head", got)
