@@ -37,11 +37,11 @@ func (e *Engine) Undo(ctx context.Context, o UndoOptions) (*Undone, error) {
 
 // undo is Undo on the worker.
 func (r *resource) undo(ctx context.Context, path string, last int, dryRun bool) (*Undone, error) {
-	batches, err := r.lastBatches(path, last)
-	if err != nil {
+	if err := r.publishNext(); err != nil {
 		return nil, err
 	}
-	if err := r.publishNext(); err != nil {
+	batches, err := r.lastBatches(path, last)
+	if err != nil {
 		return nil, err
 	}
 	w, err := r.store.NewBatch()
@@ -239,11 +239,9 @@ type undoer struct {
 	out   *Undone
 }
 
-// ours is less than every other commit id: what is a matter of taste to a merge is
-// settled for what is now.
-var ours, theirs = object.CommitID{}, object.CommitID{0: 0xff}
-
 // takeBack carries the way from after a commit to an earlier tree over to the tree.
+// The ids that it gives the sides settle what is a matter of taste to a merge for
+// what is now: the lower one wins.
 func (u *undoer) takeBack(ctx context.Context, newest *ownCommit, before object.TreeID) error {
 	after := newest.c.Tree
 	back, err := diffTrees(u.w, after, before)
@@ -258,8 +256,8 @@ func (u *undoer) takeBack(ctx context.Context, newest *ownCommit, before object.
 		return err
 	}
 	m, err := merge.Merge(ctx, u.w, after,
-		merge.Side{Commit: ours, Tree: u.tree, Cover: u.cover},
-		merge.Side{Commit: theirs, Tree: before, Cover: newest.c.FullCover(newest.id)})
+		merge.Side{Tree: u.tree, Cover: u.cover},
+		merge.Side{Commit: object.CommitID{0: 0xff}, Tree: before, Cover: newest.c.FullCover(newest.id)})
 	if err != nil {
 		return fmt.Errorf("undo %s: %w", newest.id, err)
 	}
