@@ -181,7 +181,7 @@ func TestRoundTrip(t *testing.T) {
 // TestPlainGit puts a file together as the pointer says.
 func TestPlainGit(t *testing.T) {
 	m := newMemory()
-	data := random(3, 120<<20)
+	data := random(17, 48<<20) // of more than one node
 	c := put(t, m, data)
 	paths := map[string]object.BlobID{}
 	var list func(prefix string, id object.TreeID)
