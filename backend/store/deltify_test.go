@@ -15,7 +15,7 @@ import (
 func TestDeltify(t *testing.T) {
 	s := newTestStore(t)
 	w := newWriter(t, s, 1)
-	for i := range 1500 {
+	for i := range 600 {
 		w.files[fmt.Sprintf("dir/file%04d", i)] = fmt.Sprint(i)
 	}
 	text := string(randomBytes(1, 100_000))
@@ -24,15 +24,15 @@ func TestDeltify(t *testing.T) {
 	start := s.Size()
 	var heads []object.CommitID
 	var versions []map[string]string
-	const rounds = 70
+	const rounds = 52
 	for i := range rounds {
 		at := i * 700
 		text = text[:at] + fmt.Sprint("version ", i) + text[at:]
 		w.files["text"] = text
 		w.files["toggled"] = string("ab"[i%2]) + w.files["toggled"][1:] // goes back to what it was
-		w.files["dir/file1000"] = fmt.Sprint("version ", i)
+		w.files["dir/file0500"] = fmt.Sprint("version ", i)
 		heads = append(heads, w.commit())
-		versions = append(versions, map[string]string{"text": text, "toggled": w.files["toggled"], "dir/file1000": w.files["dir/file1000"]})
+		versions = append(versions, map[string]string{"text": text, "toggled": w.files["toggled"], "dir/file0500": w.files["dir/file0500"]})
 		if i%16 == 15 {
 			if err := s.Consolidate(t.Context()); err != nil {
 				t.Fatal(err)
