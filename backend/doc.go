@@ -32,7 +32,8 @@
 //   - scan.go finds what no journal has seen, beside.go what is changed beside
 //     the mount while the engine runs, lost.go a head whose ref is gone
 //   - fsck.go checks all of it, repair.go is what Open mends only if asked to
-//   - history.go, restore.go, tagging.go, status.go, wait.go are the API's
+//   - history.go, restore.go, tagging.go, status.go, wait.go are the API's; past.go
+//     and timeline.go show what was at any time, without the worker
 //
 // # What survives a crash
 //

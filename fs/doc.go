@@ -10,7 +10,8 @@
 // of the tree with rules of its own: a resource, whose changes are journaled;
 // what belongs to no resource; the state directory. A volume is a filesystem
 // below the base, with its inode numbers and its data path. A view is a
-// directory that exists in the mount alone: .smfs and the tags below it.
+// directory that exists in the mount alone: .smfs, with the tags and the history
+// below it.
 //
 // # Life of a mutation
 //
@@ -27,7 +28,7 @@
 // invalidation queue; so the kernel may keep names, attributes and data for
 // ever. What others change beside the mount (external resources, foreign mounts
 // below) is kept for one second, the state directory and the tag view not at
-// all. Opening compares the inode with the node and answers ESTALE on a
+// all; the history view, which does not change below a time, for ever. Opening compares the inode with the node and answers ESTALE on a
 // mismatch, upon which the kernel looks the name up again.
 //
 // # Programs that watch

@@ -28,7 +28,7 @@ func List(t testing.TB, dir string) string {
 			return nil
 		case ".silvermirror":
 			return filepath.SkipDir
-		case "@tags":
+		case "@tags", "@history":
 			return nil
 		}
 		line, err := describe(p, rel, inodes)

@@ -66,6 +66,7 @@ const rootExample = `  smfs mount ~/mirror                       make a mirror a
   smfs peer add nas ssh://nas.lan/home/me/mirror
   smfs tag report.txt work urgent
   ls ~/mirror/@tags/work,urgent/
+  ls ~/mirror/@history/yesterday/           all as it was
   smfs log report.txt`
 
 func newRoot(a *app) *cobra.Command {

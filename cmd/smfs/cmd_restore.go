@@ -27,9 +27,11 @@ Where files are missing that nobody is known to have deleted ("smfs status" tell
 these come back as they were last, and nothing is removed.
 
 --at takes
-` + pointForms + `.`,
+` + pointForms + `.
+A path below @history/TIME in the mirror is the version of that time.`,
 		Example: `  smfs restore report.txt
   smfs restore report.txt --at 2h
+  smfs restore @history/2026-05-01/report.txt
   smfs restore report.txt --at 3fb2c1 --to /tmp/old.txt
   smfs restore docs --at yesterday --to /tmp/docs`,
 		Args: cobra.ExactArgs(1),

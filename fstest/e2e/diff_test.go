@@ -41,11 +41,11 @@ func diffs(t *testing.T, m *fstest.Mirror, args ...string) map[string]fileDiff {
 func TestDiff(t *testing.T) {
 	t.Parallel()
 	m := one(t)
-	sh(t, m, `seq 1 100 >numbers; mkdir -p d/sub; echo kept >d/sub/kept; echo gone >gone; printf 'a\0b' >binary
+	shellIn(t, m, `seq 1 100 >numbers; mkdir -p d/sub; echo kept >d/sub/kept; echo gone >gone; printf 'a\0b' >binary
 		head -c 4000000 /dev/urandom >large; ln -s numbers link; echo moved >moved; printf 'no end' >'odd "name'`)
 	m.Run("commit", "-m", "before")
 	at := m.Head()
-	sh(t, m, `sed -i 's/^50$/fifty/' numbers; mv d e; echo more >>e/sub/kept; rm gone; printf 'a\0bc' >binary
+	shellIn(t, m, `sed -i 's/^50$/fifty/' numbers; mv d e; echo more >>e/sub/kept; rm gone; printf 'a\0bc' >binary
 		printf xx | dd of=large bs=1 seek=2000000 conv=notrunc status=none; ln -sfn binary link; mv moved e/renamed; chmod 700 e/renamed
 		echo end >>'odd "name'; mkdir empty`)
 	m.Run("wait")
@@ -157,10 +157,10 @@ func TestDiffApplies(t *testing.T) {
 func TestRestoreToDirectory(t *testing.T) {
 	t.Parallel()
 	m := one(t)
-	sh(t, m, `mkdir -p d/sub/empty; echo text >d/f; ln d/f d/sub/hard; ln -s ../f d/sub/link; head -c 3000000 /dev/urandom >d/large; chmod 750 d/f; chmod 500 d/sub/empty; setfattr -n user.x -v y d/f`)
+	shellIn(t, m, `mkdir -p d/sub/empty; echo text >d/f; ln d/f d/sub/hard; ln -s ../f d/sub/link; head -c 3000000 /dev/urandom >d/large; chmod 750 d/f; chmod 500 d/sub/empty; setfattr -n user.x -v y d/f`)
 	m.Run("commit", "-m", "before")
 	at, want := m.Head(), fstest.List(t, m.Path("d"))
-	sh(t, m, "echo new >d/f; mv d e; sleep 0.2; rm -r e")
+	shellIn(t, m, "echo new >d/f; mv d e; sleep 0.2; rm -r e")
 	m.Run("wait")
 
 	to := filepath.Join(t.TempDir(), "to")

@@ -301,7 +301,7 @@ func TestAttacks(t *testing.T) {
 		return err == nil
 	})
 	for _, m := range []*fstest.Mirror{a, b} {
-		lists(t, m, "", ".silvermirror", "@tags", "honest", "mine")
+		lists(t, m, "", ".silvermirror", "@history", "@tags", "honest", "mine")
 		has("mine", "untouched")(t, m, "")
 	}
 	if out := a.Git("fsck", "--strict"); out != "" {

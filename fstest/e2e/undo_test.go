@@ -15,7 +15,7 @@ import (
 )
 
 // sh runs a line in a mirror's directory, so that the programs in it are who does it.
-func sh(t *testing.T, m *fstest.Mirror, line string) {
+func shellIn(t *testing.T, m *fstest.Mirror, line string) {
 	t.Helper()
 	run(t, "sh", "-ec", "cd "+m.Dir+" && "+line)
 }
@@ -44,7 +44,7 @@ func undone(t *testing.T, m *fstest.Mirror, args ...string) (u struct {
 func TestUndoBatch(t *testing.T) {
 	t.Parallel()
 	a, b, _ := mounted(t)
-	sh(t, a, `mkdir -p d/empty; echo linked >hard; ln hard d/hard; ln -s ../hard d/link; head -c 3000000 /dev/urandom >d/large
+	shellIn(t, a, `mkdir -p d/empty; echo linked >hard; ln hard d/hard; ln -s ../hard d/link; head -c 3000000 /dev/urandom >d/large
 		for i in 1 2 3; do echo $i >d/$i; done; chmod 600 d/1; setfattr -n user.x -v y d/2`)
 	a.Run("wait")
 	a.Run("tag", a.Path("d/1"), "work")
@@ -105,11 +105,11 @@ func TestUndoBatch(t *testing.T) {
 func TestUndoIsOwn(t *testing.T) {
 	t.Parallel()
 	a, b, _ := mounted(t)
-	sh(t, a, "mkdir d; echo one >d/f; echo one >d/g; echo one >h")
+	shellIn(t, a, "mkdir d; echo one >d/f; echo one >d/g; echo one >h")
 	same(t, a, b)
-	sh(t, a, "sed -i s/one/two/ d/f d/g; sleep 0.3; mv d e") // the rename is the last
+	shellIn(t, a, "sed -i s/one/two/ d/f d/g; sleep 0.3; mv d e") // the rename is the last
 	same(t, a, b)
-	sh(t, b, "echo three >e/new; echo three >e/f; rm h; sleep 0.2; echo again >h")
+	shellIn(t, b, "echo three >e/new; echo three >e/f; rm h; sleep 0.2; echo again >h")
 	same(t, a, b)
 
 	u := undone(t, a)
@@ -152,9 +152,9 @@ func TestUndoWhilePeerEdits(t *testing.T) {
 	t.Parallel()
 	a, b, _ := mounted(t)
 	const files = 8
-	sh(t, a, "mkdir d; for i in 0 1 2 3 4 5 6 7; do echo old >d/$i; done")
+	shellIn(t, a, "mkdir d; for i in 0 1 2 3 4 5 6 7; do echo old >d/$i; done")
 	same(t, a, b)
-	sh(t, a, "rm -r d")
+	shellIn(t, a, "rm -r d")
 	a.Run("wait")
 	stop := make(chan struct{})
 	ended := make(chan int)
@@ -202,7 +202,7 @@ func TestUndoByResource(t *testing.T) {
 	}
 	m.Mount()
 	for _, text := range []string{"one", "two"} {
-		sh(t, m, "echo "+text+" >docs/a; echo "+text+" >photos/a")
+		shellIn(t, m, "echo "+text+" >docs/a; echo "+text+" >photos/a")
 		m.Run("wait")
 	}
 	both := func(docs, photos string) {
