@@ -19,14 +19,23 @@ type API interface {
 	// Sync commits, then exchanges with the peers, and returns what happened.
 	Sync(ctx context.Context, o SyncOptions) (*SyncReport, error)
 
+	// Commit commits what has changed with a message of the user's. Where nothing
+	// has, the commit carries the message alone: a point to come back to.
+	Commit(ctx context.Context, o CommitOptions) ([]Committed, error)
+
 	AddPeer(ctx context.Context, p PeerSpec) (*PeerAdded, error)
 	RemovePeer(ctx context.Context, name string) error
 	Peers(ctx context.Context) ([]PeerStatus, error)
 
 	// Log calls fn for each version, newest first, until fn fails.
 	Log(ctx context.Context, o LogOptions, fn func(Version) error) error
+	// Diff calls fn for what differs between two points of the history, or for what
+	// the last commit that touched a path changed, until fn fails.
+	Diff(ctx context.Context, o DiffOptions, fn func(DiffPart) error) error
 	// Restore writes an old version back to its path, or to w if w is not nil.
 	Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*Restored, error)
+	// Undo takes back the last of this mirror's own changes, as a new commit.
+	Undo(ctx context.Context, o UndoOptions) (*Undone, error)
 	Conflicts(ctx context.Context) ([]Conflict, error)
 
 	// Fsck checks what the mirror keeps besides the files, and tells fn what it
@@ -70,16 +79,28 @@ type Waiting struct {
 }
 
 type ResourceStatus struct {
-	Name       string    `json:"name"`
-	ID         string    `json:"id"`
-	Head       string    `json:"head"`
-	Files      int       `json:"files"`
-	Pending    int       `json:"pending"`
-	Conflicts  int       `json:"conflicts"`
-	StoreBytes int64     `json:"store_bytes"`
-	Local      []string  `json:"local,omitempty"` // FIFOs, sockets, devices: not mirrored
-	Waiting    []Waiting `json:"waiting,omitempty"`
-	Problem    string    `json:"problem,omitempty"`
+	Name       string `json:"name"`
+	ID         string `json:"id"`
+	Head       string `json:"head"`
+	Files      int    `json:"files"`
+	Pending    int    `json:"pending"`
+	Conflicts  int    `json:"conflicts"`
+	FilesBytes int64  `json:"files_bytes"` // a file with several names counts for each
+	StoreBytes int64  `json:"store_bytes"`
+
+	StoreGrowth Growth `json:"store_growth"`
+	Outgrown    bool   `json:"outgrown"` // the history is more than ten times as large as the files
+
+	Local   []string  `json:"local,omitempty"` // FIFOs, sockets, devices: not mirrored
+	Waiting []Waiting `json:"waiting,omitempty"`
+	Problem string    `json:"problem,omitempty"`
+}
+
+// Growth is what a store has grown by (less than 0: shrunk) since a time, about a
+// week ago at most. Where none was noted yet it is zero.
+type Growth struct {
+	Bytes int64     `json:"bytes"`
+	Since time.Time `json:"since"`
 }
 
 type PeerStatus struct {
@@ -122,6 +143,18 @@ type SyncReport struct {
 	Resources []ResourceStatus `json:"resources"`
 }
 
+type CommitOptions struct {
+	Resources []string `json:"resources"` // names; empty: all
+	Message   string   `json:"message"`   // a subject line; a body may come after a blank one
+}
+
+type Committed struct {
+	Resource string `json:"resource"`
+	Commit   string `json:"commit"`
+	Changed  bool   `json:"changed"` // it carries changes, and not its message alone
+	Pending  int    `json:"pending"` // files that it could not take yet: a program has them open
+}
+
 type PeerSpec struct {
 	Name    string `json:"name"`
 	URL     string `json:"url"`
@@ -146,21 +179,112 @@ type Version struct {
 	Commit   string    `json:"commit"`
 	Time     time.Time `json:"time"`
 	Node     string    `json:"node"`
+	Program  string    `json:"program"` // that made the change; "" where that is not known
 	Subject  string    `json:"subject"`
-	Path     string    `json:"path,omitempty"` // where the file was then
-	Size     int64     `json:"size,omitempty"`
-	Deleted  bool      `json:"deleted,omitempty"`
+	Body     string    `json:"body,omitempty"` // what was written below it by hand
+	Path     string    `json:"path"`           // where the file was then; "" where none was asked for
+	Kind     string    `json:"kind,omitempty"` // of what is there: file, symlink, directory
+	Size     int64     `json:"size"`
+	Deleted  bool      `json:"deleted"`
+}
+
+// What a diff tells of each file.
+const (
+	DiffNames = "names" // what became of it
+	DiffStat  = "stat"  // and how many lines differ
+	DiffPatch = "patch" // and which
+)
+
+type DiffOptions struct {
+	Path   string `json:"path"`   // as it is called now; "": the whole mirror
+	From   string `json:"from"`   // commit id (prefix) or time; both "": before the last commit that touched the path
+	To     string `json:"to"`     // "": now
+	Detail string `json:"detail"` // DiffNames, DiffStat or DiffPatch
+}
+
+// DiffPart is one of: the commit that is shown, the next file, more of its patch.
+type DiffPart struct {
+	Of    *Version  `json:"of,omitempty"`
+	File  *FileDiff `json:"file,omitempty"`
+	Patch string    `json:"patch,omitempty"`
+}
+
+// FileDiff is what became of one file, link or directory.
+type FileDiff struct {
+	Resource string    `json:"resource"`
+	Action   string    `json:"action"` // add, edit, delete, rename (which may be edited as well)
+	Path     string    `json:"path"`
+	From     string    `json:"from,omitempty"` // where it was, if it was renamed
+	Kind     string    `json:"kind"`           // file, symlink, directory
+	Old      *FileSide `json:"old,omitempty"`  // not of what is added
+	New      *FileSide `json:"new,omitempty"`  // not of what is deleted
+
+	Content bool  `json:"content"`           // it holds something else
+	Binary  bool  `json:"binary"`            // and has no lines, or is too large for them to be compared
+	Differs int64 `json:"differs,omitempty"` // bytes in the parts of a large file that the old one has not
+	Added   int   `json:"added"`             // lines
+	Deleted int   `json:"deleted"`
+
+	Tagged   []string `json:"tagged,omitempty"`
+	Untagged []string `json:"untagged,omitempty"`
+	Xattrs   []string `json:"xattrs,omitempty"` // names of those that differ
+}
+
+type FileSide struct {
+	Mode  string    `json:"mode"` // as in git, with all permissions
+	Size  int64     `json:"size"`
+	Mtime time.Time `json:"mtime"`
 }
 
 type RestoreOptions struct {
 	Path string `json:"path"`
 	At   string `json:"at"` // commit id (prefix) or time; "": the newest version that differs from what is there and that no rm or cp passed through
+	// Archive: the caller gets a tar archive, of a directory as well.
+	Archive bool `json:"archive"`
 }
 
 type Restored struct {
 	Commit  string `json:"commit"`
 	Files   int    `json:"files"`   // brought back or changed
 	Removed int    `json:"removed"` // that the version did not have
+}
+
+type UndoOptions struct {
+	Path   string `json:"path"`    // a resource's: its last batch; below it: the last that changed something there
+	Last   int    `json:"last"`    // so many batches that are in effect: undos, and what they undid, are not; 0: the last one, be it an undo
+	DryRun bool   `json:"dry_run"` // tell, and change nothing
+}
+
+// Undone is what an undo did, or would do.
+type Undone struct {
+	Resource  string   `json:"resource"`
+	Commit    string   `json:"commit"` // of the undo; "" in a dry run
+	Batches   []Batch  `json:"batches"`
+	Changes   []Change `json:"changes"`
+	Skipped   []Skip   `json:"skipped"`   // that stay as they are
+	Conflicts []string `json:"conflicts"` // where both versions are kept, one under another name
+
+	Waiting []Waiting `json:"waiting"` // where the files could not be changed yet
+}
+
+// Batch is what was done in one go, in one commit or several.
+type Batch struct {
+	What    string    `json:"what"`
+	Program string    `json:"program"`
+	Time    time.Time `json:"time"`    // of its newest commit
+	Commits []string  `json:"commits"` // newest first
+}
+
+// Change is what is done at one path: add, edit, delete, rename.
+type Change struct {
+	Action string `json:"action"`
+	Path   string `json:"path"`
+	From   string `json:"from,omitempty"` // of a rename
+}
+
+type Skip struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
 }
 
 // What a conflict is about.

@@ -40,6 +40,7 @@ type committer struct {
 	stayed    int                      // names that walks found and have to find again
 	lost      bool                     // something is missing without a deed: scan
 	behind    bool                     // the disk is not at the head, once this is committed
+	more      bool                     // this takes not all that is marked
 	what      summary
 }
 
@@ -74,7 +75,7 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (mo
 		}
 		look := r.observe(tx, all, due)
 		c := &committer{
-			r: r, tx: tx, batch: batch, disk: tx.Disk(), moving: look.moving, behind: r.behind,
+			r: r, tx: tx, batch: batch, disk: tx.Disk(), moving: look.moving, behind: r.behind, more: look.more,
 			touched: map[index.Slot]bool{}, keep: map[string]bool{}, unsettled: map[string]bool{}, rewalk: map[string]bool{},
 			postponed: map[journal.FileKey]bool{}, elsewhere: elsewhere,
 		}
@@ -115,6 +116,7 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (mo
 		r.log.Debug("committed", "resource", r.name, "commit", id, "subject", made.Message)
 	}
 	r.journal.Clear(r.name, done)
+	r.journal.Reserve()
 	return more, r.applyIfBehind(ctx)
 }
 

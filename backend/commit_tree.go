@@ -34,7 +34,11 @@ func (c *committer) write(ctx context.Context) (*object.Commit, object.CommitID,
 	if head != nil && head.Tree == next {
 		return nil, id, c.batch.Commit()
 	}
-	made, id, err := c.r.newCommit(c.batch, next, c.what.subject())
+	message := c.r.message
+	if message == "" || c.more { // the last commit of several has it
+		message = c.what.subject()
+	}
+	made, id, err := c.r.newCommit(c.batch, next, message)
 	if err == nil {
 		err = c.batch.Commit()
 	}

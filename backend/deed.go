@@ -28,6 +28,8 @@ const (
 	mixed change = iota
 	removed
 	added
+	edited // of whole commits alone, as the next
+	moved
 )
 
 // goesOn tells whether newer is another step of the same deed.
@@ -76,7 +78,7 @@ func (r *resource) otherVersion(ctx context.Context, path string) (id object.Com
 
 // deedOf tells what a version, whose entry is now, did to the one before.
 func (r *resource) deedOf(v Version, now *object.Entry) (deed, error) {
-	d := deed{program: programOf(v.Subject), at: v.Time}
+	d := deed{program: v.Program, at: v.Time}
 	id, err := object.ParseCommitID(v.Commit)
 	if err != nil {
 		return d, err

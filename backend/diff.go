@@ -12,6 +12,11 @@ type directories interface {
 	Directory(object.TreeID) (*object.Directory, error)
 }
 
+// finder looks names up in directories: nil where one has no such entry.
+type finder interface {
+	Lookup(dir object.TreeID, name string) (*object.Entry, error)
+}
+
 // placed is an entry with the place where a tree has it.
 type placed struct {
 	Parent object.FileID // of the directory that holds it

@@ -260,6 +260,25 @@ func (e *Engine) resource(name string) *resource {
 	return nil
 }
 
+// resourcesOf returns the resources of those names; no name is all of them.
+func (e *Engine) resourcesOf(names []string) ([]*resource, error) {
+	if len(names) == 0 {
+		return e.resources, nil
+	}
+	var list []*resource
+	for _, name := range names {
+		if err := e.unusable(name); err != nil {
+			return nil, err
+		}
+		r := e.resource(name)
+		if r == nil {
+			return nil, fmt.Errorf("%w: no resource %q in %s", ErrNotFound, name, e.o.Config.File)
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
 // resourceAt finds the resource that a path of the mirror belongs to, and the
 // path in it.
 func (e *Engine) resourceAt(path string) (*resource, string, error) {

@@ -25,7 +25,7 @@ func (r *resource) indexFaults(ctx context.Context) (faults []string, err error)
 		if err != nil {
 			return nil // the store's matter
 		}
-		made, err := writeTree(tx, hasher{r.store}, object.FileID{}, recorded.Options)
+		made, err := writeTree(tx, hasher{}, object.FileID{}, recorded.Options)
 		if err != nil {
 			faults = append(faults, fmt.Sprintf("its names make up no tree: %v", err))
 		} else if made != disk {
@@ -37,7 +37,7 @@ func (r *resource) indexFaults(ctx context.Context) (faults []string, err error)
 }
 
 // hasher tells the ids of directories and writes nothing.
-type hasher struct{ directories }
+type hasher struct{}
 
 func (h hasher) PutDirectory(d *object.Directory) (object.TreeID, error) {
 	return object.EncodeDirectory(d, h)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"time"
 
@@ -102,10 +101,13 @@ func (r *resource) versions(ctx context.Context, path string, fn func(Version, *
 		}
 		ver := Version{
 			Resource: r.name, Commit: v.id.String(), Time: time.Unix(v.c.Time, 0), Node: v.c.Author,
-			Subject: firstLine(v.c.Message),
+			Program: programOf(v.c.Message), Subject: firstLine(v.c.Message), Body: bodyOf(v.c.Message),
 		}
 		if path != "" {
 			ver.Path, ver.Deleted = v.path, now == nil
+			if now != nil {
+				ver.Kind = kindName(now.Kind)
+			}
 			if now != nil && now.Kind == object.File {
 				if ver.Size, err = r.store.FileSize(chunk.Of(now)); err != nil {
 					return err
@@ -137,41 +139,46 @@ func (r *resource) changedIn(v visit, now *object.Entry) (bool, error) {
 
 // followRename finds where the file at v.path was in the parent.
 func (r *resource) followRename(v visit, parent *object.Commit) (string, error) {
-	if v.path == "" {
+	return r.placeIn(parent.Tree, v.c.Tree, v.path)
+}
+
+// placeIn finds where another tree has what a tree has at a path. It is the same
+// path where neither tells of another one.
+func (r *resource) placeIn(other, tree object.TreeID, path string) (string, error) {
+	if path == "" {
 		return "", nil
 	}
-	now, err := findEntry(r.store, v.c.Tree, v.path)
-	if err != nil || now == nil {
-		return v.path, err
+	here, err := findEntry(r.store, tree, path)
+	if err != nil || here == nil {
+		return path, err
 	}
-	was, err := findEntry(r.store, parent.Tree, v.path)
-	if err != nil || was != nil && was.ID == now.ID {
-		return v.path, err
+	there, err := findEntry(r.store, other, path)
+	if err != nil || there != nil && there.ID == here.ID {
+		return path, err
 	}
-	d, err := diffTrees(r.store, parent.Tree, v.c.Tree)
+	d, err := diffTrees(r.store, other, tree)
 	if err != nil {
 		return "", err
 	}
-	dir := v.path
+	left := make(map[object.FileID]string, len(d.Removed))
+	for _, p := range d.Removed {
+		left[p.Entry.ID] = p.Path
+	}
+	dir := path
 	for { // the file itself, or a directory above it, may have moved
-		e, err := findEntry(r.store, v.c.Tree, dir)
+		e, err := findEntry(r.store, tree, dir)
 		if err != nil {
 			return "", err
 		}
-		for _, p := range d.Removed {
-			if e != nil && p.Entry.ID == e.ID {
-				return p.Path + strings.TrimPrefix(v.path, dir), nil
+		if e != nil {
+			if from, ok := left[e.ID]; ok {
+				return from + strings.TrimPrefix(path, dir), nil
 			}
 		}
 		if dir, _ = splitPath(dir); dir == "" {
-			return v.path, nil
+			return path, nil
 		}
 	}
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
 }
 
 // Latest stands for the newest commit where a time or commit can be given.
@@ -183,7 +190,8 @@ func IsCommit(s string) bool {
 }
 
 // commitAt resolves what people write after --at and below @history: a commit id or
-// the start of one, or a time, which stands for the newest commit that is not younger.
+// the start of one, with ^ after it the commit before that, or a time, which stands
+// for the newest commit that is not younger.
 func (r *resource) commitAt(ctx context.Context, at string) (object.CommitID, *object.Commit, error) {
 	if at == Latest {
 		return r.commitBefore(ctx, time.Unix(math.MaxInt64, 0))
@@ -191,11 +199,20 @@ func (r *resource) commitAt(ctx context.Context, at string) (object.CommitID, *o
 	if when, err := ParseTime(at, r.now()); err == nil {
 		return r.commitBefore(ctx, when)
 	}
-	id, err := r.commitOf(ctx, at)
+	start, before := strings.CutSuffix(at, "^")
+	id, err := r.commitOf(ctx, start)
 	if err != nil {
 		return id, nil, err
 	}
 	c, err := r.past.Commit(id)
+	if err != nil || !before {
+		return id, c, err
+	}
+	if len(c.Parents) == 0 {
+		return id, nil, fmt.Errorf("%w: %s has nothing before %.10s: that began its history", ErrNotFound, r.name, id)
+	}
+	id = c.Parents[0]
+	c, err = r.past.Commit(id)
 	return id, c, err
 }
 
@@ -240,42 +257,4 @@ func (r *resource) commitBefore(ctx context.Context, when time.Time) (object.Com
 	}
 	return found.id, nil, fmt.Errorf("%w: nothing in %s is as old as %s: its history begins at %s", ErrNotFound, r.name,
 		when.Local().Format(time.DateTime), time.Unix(oldest.time, 0).Format(time.DateTime))
-}
-
-// TimeForms says, after "write", what ParseTime takes.
-const TimeForms = `a time: 2026-05-01, "2026-05-01 14:00", yesterday, or how long ago: 90m, 36h, 3d; a day means its end`
-
-// ParseTime reads a time as people write it: RFC 3339, a date with or without
-// a time of day in the zone of now, yesterday, or an age such as 2h or 3d. A day
-// stands for its end: what there was on that day is what there was when it ended.
-func ParseTime(s string, now time.Time) (time.Time, error) {
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t, nil
-	}
-	for _, layout := range []string{time.DateTime, "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04"} {
-		if t, err := time.ParseInLocation(layout, s, now.Location()); err == nil {
-			return t, nil
-		}
-	}
-	if t, err := time.ParseInLocation(time.DateOnly, s, now.Location()); err == nil {
-		return endOfDay(t), nil
-	}
-	if s == "yesterday" {
-		return endOfDay(now.AddDate(0, 0, -1)), nil
-	}
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n > 0 {
-			return now.AddDate(0, 0, -n), nil
-		}
-	}
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	return time.Time{}, WithHint(fmt.Errorf("%w: %q is not a time", ErrInvalid, s), "write "+TimeForms)
-}
-
-// endOfDay is the last moment of the day that t is in.
-func endOfDay(t time.Time) time.Time {
-	y, m, d := t.Date()
-	return time.Date(y, m, d+1, 0, 0, 0, -1, t.Location())
 }

@@ -89,7 +89,7 @@ func (r *resource) observe(tx *index.Tx, all, due []journal.Mark) *observation {
 		o.marks = append(o.marks, m)
 	}
 	w := &walker{
-		r: r, tx: tx, at: at, failed: o.failed, done: map[string]bool{}, next: map[string]bool{},
+		r: r, tx: tx, all: all, at: at, failed: o.failed, done: map[string]bool{}, next: map[string]bool{},
 		names: r.atOnce + r.stayed, bytes: commitBytes,
 	}
 	for _, s := range snapshotOf(at) {
@@ -183,12 +183,29 @@ const (
 type walker struct {
 	r      *resource
 	tx     *index.Tx
+	all    []journal.Mark
 	at     map[string]seen
 	failed map[string]error
 	done   map[string]bool // directories that were walked
 	next   map[string]bool // marked ones that are left for the next commit
 	names  int             // and bytes: to be added at most
 	bytes  int64
+	actors map[string]journal.Actor // by the paths of all marks; nil: not looked up yet
+}
+
+// actorOf is who made what a walk has found: its own mark says so, if it is not due
+// yet, else it came with its directory.
+func (w *walker) actorOf(path string, dir seen) journal.Actor {
+	if w.actors == nil {
+		w.actors = make(map[string]journal.Actor, len(w.all))
+		for _, m := range w.all {
+			w.actors[m.Path] = m.Actor
+		}
+	}
+	if a, ok := w.actors[path]; ok {
+		return a
+	}
+	return dir.actor
 }
 
 // full tells whether the commit takes no more.
@@ -253,7 +270,7 @@ func (w *walker) walk(dir seen, root string) {
 			if had && isRecorded(&node, info) {
 				continue
 			}
-			s = seen{path: path, kinds: dir.kinds, actor: dir.actor, present: true, info: info, walked: root}
+			s = seen{path: path, kinds: dir.kinds, actor: w.actorOf(path, dir), present: true, info: info, walked: root}
 			w.at[path] = s
 			if _, mirrored := kindOf(info); mirrored && (!had || node.Kind != object.Dir) { // else it is met each time
 				w.names--

@@ -242,6 +242,7 @@ func (r *resource) useIndex(file string, told bool) (err error) {
 		return err
 	}
 	r.synced = openSyncMark(file + syncedSuffix)
+	r.growth.open(file + growthSuffix)
 	if err := r.findHead(); err != nil {
 		if err = r.goBack(file, err); err != nil {
 			return err

@@ -124,23 +124,16 @@ func diskInfo(n index.Node) tree.Info {
 }
 
 // findEntry returns the entry at a path of a tree, nil where there is none.
-func findEntry(src directories, root object.TreeID, path string) (*object.Entry, error) {
+func findEntry(src finder, root object.TreeID, path string) (*object.Entry, error) {
 	id := root
 	for path != "" {
 		name, rest, _ := strings.Cut(path, "/")
 		if id.IsZero() {
 			return nil, nil
 		}
-		dir, err := src.Directory(id)
-		if err != nil {
-			return nil, err
-		}
-		e, ok := dir.Lookup(name)
-		if !ok {
-			return nil, nil
-		}
-		if rest == "" {
-			return e, nil
+		e, err := src.Lookup(id, name)
+		if err != nil || e == nil || rest == "" {
+			return e, err
 		}
 		if e.Kind != object.Dir {
 			return nil, nil

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/backend/chunk"
 )
 
 var (
@@ -162,7 +163,11 @@ func (h *history) step(m *mirror) {
 		if os.MkdirAll(filepath.Dir(p), 0o755) != nil {
 			return
 		}
-		if err = os.WriteFile(p, []byte(token), 0o644); err == nil {
+		text := token
+		if h.rnd.IntN(40) == 0 {
+			text += strings.Repeat(" ", chunk.Threshold) // kept in chunks
+		}
+		if err = os.WriteFile(p, []byte(text), 0o644); err == nil {
 			h.alive[token] = true
 		}
 	case 4:

@@ -38,7 +38,7 @@ func (r *resource) remakeDisk(tx *index.Tx, like object.TreeID) error {
 }
 
 // writeTree writes the tree of one directory of the index, with all below it.
-func writeTree(tx *index.Tx, w treeWriter, dir object.FileID, options []byte) (object.TreeID, error) {
+func writeTree(tx *index.Tx, w dirWriter, dir object.FileID, options []byte) (object.TreeID, error) {
 	d := &object.Directory{Options: options}
 	if err := tx.Children(dir, func(n index.Node) error {
 		d.Entries = append(d.Entries, treeEntry(n))

@@ -25,7 +25,7 @@ import (
 // state. All that changes any of them runs on one goroutine, the worker (run);
 // the rest of the engine asks it through do. Fields above the mutex are set
 // before the worker starts, or belong to it alone, or are safe for all by
-// themselves (local, tagged, problems, the atomics, the channels).
+// themselves (local, tagged, problems, growth, the atomics, the channels).
 type resource struct {
 	name     string
 	conf     config.Resource
@@ -76,7 +76,8 @@ type resource struct {
 	scannedAll atomic.Bool      // a scan was complete
 	missing    map[string]bool  // by the last scan, and held back
 
-	acceptDeletes bool // that a scan held back
+	acceptDeletes bool   // that a scan held back
+	message       string // of the next commit of all that is marked; "": what happened
 	background    sync.WaitGroup
 	tidying       atomic.Bool
 
@@ -91,6 +92,7 @@ type resource struct {
 	local    *pathSet    // FIFOs, sockets, devices
 	tagged   *tags.Index // by the files' FileIDs
 	problems problems
+	growth   growth
 
 	mu        sync.Mutex // guards what follows; innermost
 	head      object.CommitID
@@ -254,8 +256,8 @@ func (r *resource) publishNext() error {
 const headRef = "refs/heads/main"
 
 // commitEdits makes a commit that did not start on disk (tags, a restore), and
-// brings the disk along.
-func (r *resource) commitEdits(ctx context.Context, e *edits, subject string) (object.CommitID, error) {
+// brings the disk along. Where nothing changes there is none.
+func (r *resource) commitEdits(ctx context.Context, e *edits, message string) (object.CommitID, error) {
 	if err := r.publishNext(); err != nil {
 		return object.CommitID{}, err
 	}
@@ -272,11 +274,18 @@ func (r *resource) commitEdits(ctx context.Context, e *edits, subject string) (o
 	if err != nil {
 		return object.CommitID{}, err
 	}
-	head, _ := r.headNow()
 	if tree == old {
+		head, _ := r.headNow()
 		return head, nil
 	}
-	c, id, err := r.newCommit(batch, tree, subject)
+	return r.commitTree(ctx, batch, tree, message)
+}
+
+// commitTree makes a commit of a tree on top of the head, durable with all else in
+// the batch, and brings the disk along. publishNext comes before.
+func (r *resource) commitTree(ctx context.Context, batch *store.Batch, tree object.TreeID, message string) (object.CommitID, error) {
+	head, _ := r.headNow()
+	c, id, err := r.newCommit(batch, tree, message)
 	if err == nil {
 		err = batch.Commit(store.RefUpdate{Name: headRef, Old: head, New: id})
 	}

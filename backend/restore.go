@@ -51,6 +51,10 @@ func (e *Engine) Restore(ctx context.Context, o RestoreOptions, w io.Writer) (*R
 		return nil, err
 	}
 	if w != nil {
+		if o.Archive {
+			files, err := r.archive(ctx, entry, w)
+			return &Restored{Commit: id.String(), Files: files}, err
+		}
 		return r.restoreTo(id, path, entry, w)
 	}
 	out := &Restored{Commit: id.String()}
@@ -77,9 +81,17 @@ func (r *resource) versionAt(ctx context.Context, path, at string) (object.Commi
 		if err != nil {
 			return id, nil, err
 		}
-		entry, err := findEntry(r.store, c.Tree, path)
+		head, err := r.headTree()
+		if err != nil {
+			return id, nil, err
+		}
+		then, err := r.placeIn(c.Tree, head, path) // it may have been renamed since
+		if err != nil {
+			return id, nil, err
+		}
+		entry, err := findEntry(r.store, c.Tree, then)
 		if err == nil && entry == nil {
-			err = fmt.Errorf("%w: %s has no %q at %.10s", ErrNotFound, r.name, path, id)
+			err = WithHint(fmt.Errorf("%w: %s has no %q at %.10s", ErrNotFound, r.name, path, id), "`smfs log` lists its versions")
 		}
 		return id, entry, err
 	}
@@ -89,7 +101,7 @@ func (r *resource) versionAt(ctx context.Context, path, at string) (object.Commi
 // restoreTo writes the content of an old version to w.
 func (r *resource) restoreTo(id object.CommitID, path string, e *object.Entry, w io.Writer) (*Restored, error) {
 	if e.Kind != object.File {
-		return nil, fmt.Errorf("%w: %q was no regular file at %.10s; restore it without --to", ErrInvalid, path, id)
+		return nil, WithHint(fmt.Errorf("%w: %q was no regular file at %.10s", ErrInvalid, path, id), "--to takes a new name for a directory or a link")
 	}
 	content, _, err := r.store.OpenFile(chunk.Of(e))
 	if err != nil {
@@ -137,7 +149,7 @@ func (r *resource) restore(ctx context.Context, path string, was object.Entry, a
 	if err != nil {
 		return 0, 0, err
 	}
-	_, err = r.commitEdits(ctx, e, fmt.Sprintf("restore %s from %.10s", orWhole(path), at))
+	_, err = r.commitEdits(ctx, e, byCommand("restore", fmt.Sprintf("restore %s from %.10s", orWhole(path), at)))
 	return re.files, re.removed, err
 }
 
@@ -182,7 +194,7 @@ func (re *restorer) parents(e *edits, path string, head object.TreeID) error {
 // tags; an identity that lives on at another name is not used twice.
 func (re *restorer) entry(e *edits, path string, was object.Entry, now *object.Entry) error {
 	if was.Kind != object.Dir && (now == nil || now.Blob != was.Blob) {
-		if err := re.readable(path, chunk.Of(&was)); err != nil {
+		if err := re.r.readable(path, chunk.Of(&was)); err != nil {
 			return err
 		}
 	}
@@ -269,8 +281,8 @@ func (re *restorer) linked(out *object.Entry) (bool, error) {
 
 // readable reads content that may be damaged before it becomes a version again:
 // what cannot be written to disk must not be committed as if it were there.
-func (re *restorer) readable(path string, c chunk.Content) error {
-	content, _, err := re.r.store.OpenFile(c)
+func (r *resource) readable(path string, c chunk.Content) error {
+	content, _, err := r.store.OpenFile(c)
 	if err == nil {
 		_, err = io.Copy(io.Discard, content)
 		content.Close()

@@ -3,17 +3,22 @@ package backend
 import (
 	"errors"
 	"fmt"
-	"sort"
 	"strings"
 
 	"github.com/silvermirror/smfs/backend/index"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
-// treeWriter reads and writes directories.
-type treeWriter interface {
-	directories
+// dirWriter writes directories.
+type dirWriter interface {
 	PutDirectory(*object.Directory) (object.TreeID, error)
+}
+
+// treeWriter reads and changes directories.
+type treeWriter interface {
+	finder
+	dirWriter
+	EditDirectory(base object.TreeID, changes []object.Change) (object.TreeID, error)
 }
 
 // edits is a set of changes to a tree, by path: a trie whose inner nodes are
@@ -60,39 +65,25 @@ func (e *edits) build(w treeWriter, base object.TreeID) (object.TreeID, error) {
 	if len(e.sub) == 0 && !base.IsZero() {
 		return base, nil
 	}
-	dir := &object.Directory{}
-	if !base.IsZero() {
-		var err error
-		if dir, err = w.Directory(base); err != nil {
-			return object.TreeID{}, err
-		}
-	}
-	out := &object.Directory{Options: dir.Options, Entries: make([]object.Entry, 0, len(dir.Entries)+len(e.sub))}
-	names := make([]string, 0, len(e.sub))
-	for name := range e.sub {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	old := dir.Entries
-	for _, name := range names {
-		for len(old) > 0 && old[0].Name < name {
-			out.Entries = append(out.Entries, old[0])
-			old = old[1:]
-		}
+	changes := make([]object.Change, 0, len(e.sub))
+	for name, sub := range e.sub {
 		var was *object.Entry
-		if len(old) > 0 && old[0].Name == name {
-			was, old = &old[0], old[1:]
+		if !base.IsZero() && !sub.touched {
+			var err error
+			if was, err = w.Lookup(base, name); err != nil {
+				return object.TreeID{}, err
+			}
 		}
-		entry, err := e.sub[name].apply(w, was)
+		entry, err := sub.apply(w, was)
 		if err != nil {
 			return object.TreeID{}, fmt.Errorf("%s: %w", name, err)
 		}
-		if entry != nil {
-			out.Entries = append(out.Entries, *entry)
-		}
+		changes = append(changes, object.Change{Name: name, Entry: entry})
 	}
-	out.Entries = append(out.Entries, old...)
-	return w.PutDirectory(out)
+	if base.IsZero() {
+		return w.PutDirectory((&object.Directory{}).With(changes))
+	}
+	return w.EditDirectory(base, changes)
 }
 
 // apply returns the entry of one name after the edits, nil where it is removed.

@@ -22,15 +22,14 @@ func (r *resource) status() ResourceStatus {
 		s.Head = head.String()
 	}
 	err := r.index.View(func(tx *index.Tx) error {
-		s.Files, s.Conflicts = tx.Count(), tx.ConflictCount()
+		s.Files, s.FilesBytes, s.Conflicts = tx.Count(), tx.Bytes(), tx.ConflictCount()
 		return nil
 	})
+	s.StoreGrowth = r.growth.since(s.StoreBytes)
+	s.Outgrown = s.StoreBytes >= outgrownFrom && s.StoreBytes >= outgrown*s.FilesBytes
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for path, reason := range r.waiting {
-		s.Waiting = append(s.Waiting, Waiting{orHere(r.mirrorPath(path)), reason})
-	}
-	sort.Slice(s.Waiting, func(i, j int) bool { return s.Waiting[i].Path < s.Waiting[j].Path })
+	s.Waiting = r.waitingList()
 	var problems []string
 	if err != nil {
 		problems = append(problems, errorText(err))
@@ -49,6 +48,15 @@ func (r *resource) status() ResourceStatus {
 	}
 	s.Problem = strings.Join(problems, "; ")
 	return s
+}
+
+// waitingList is what could not be applied yet, by path. r.mu is held.
+func (r *resource) waitingList() (list []Waiting) {
+	for path, reason := range r.waiting {
+		list = append(list, Waiting{orHere(r.mirrorPath(path)), reason})
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Path < list[j].Path })
+	return list
 }
 
 // refusedChange is why changes are refused, with what to do about it.

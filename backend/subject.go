@@ -2,8 +2,10 @@ package backend
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
+	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/journal"
 )
 
@@ -58,16 +60,61 @@ func (s *summary) subject() string {
 	default:
 		text = fmt.Sprintf("%d changes in %s/", s.changes, s.dir)
 	}
-	if s.actor != "" {
+	switch {
+	case s.actor != "":
 		text += " (" + s.actor + ")"
+	case strings.HasSuffix(text, ")"):
+		text += " ()" // what ends the name is no program
 	}
-	return text
+	return strings.ReplaceAll(text, "\n", "?") // names may have line breaks, subjects not
 }
 
-// programOf is the program that a subject names, "" where it names none.
-func programOf(subject string) string {
+// committed are the first words of the subjects above.
+var committed = regexp.MustCompile(`^(add|edit|delete|rename|\d+ changes|change attributes)\b`)
+
+// programOf is the program that a commit's message names, "" where it names
+// none: what a command or a person wrote may end in brackets as well.
+func programOf(message string) string {
+	subject := firstLine(message)
+	if message != subject || !committed.MatchString(subject) {
+		return ""
+	}
 	if i := strings.LastIndex(subject, " ("); i >= 0 && strings.HasSuffix(subject, ")") {
 		return subject[i+2 : len(subject)-1]
 	}
 	return ""
+}
+
+// commandMark begins the line, a paragraph of its own at the end of the message,
+// that says which command made a commit. The committer's have none.
+const commandMark = "\n\nBy: smfs "
+
+// byCommand is the message of a commit that a command makes.
+func byCommand(command, text string) string {
+	text = object.CleanMessage(text)
+	if room := object.MaxMessage - len(commandMark) - len(command); len(text) > room {
+		text = object.CleanMessage(text[:room])
+	}
+	return text + commandMark + command
+}
+
+// splitMessage parts a message into its text and the command that made it, "" for
+// the committer's.
+func splitMessage(message string) (text, command string) {
+	if i := strings.LastIndex(message, commandMark); i >= 0 && !strings.Contains(message[i+len(commandMark):], "\n") {
+		return message[:i], message[i+len(commandMark):]
+	}
+	return message, ""
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// bodyOf is what a message says below its subject.
+func bodyOf(message string) string {
+	text, _ := splitMessage(message)
+	_, body, _ := strings.Cut(text, "\n")
+	return strings.Trim(body, "\n")
 }

@@ -89,7 +89,7 @@ func (r *resource) tag(ctx context.Context, paths, names []string, remove bool) 
 	if len(paths) > 1 {
 		subject = fmt.Sprintf("%s %d files: %s", verb, len(paths), strings.Join(names, ", "))
 	}
-	_, err := r.commitEdits(ctx, e, subject)
+	_, err := r.commitEdits(ctx, e, byCommand("tag", subject))
 	return err
 }
 

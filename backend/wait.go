@@ -97,19 +97,9 @@ func (r *resource) waitCommitted(ctx context.Context) error {
 
 // Sync commits, then exchanges with the peers.
 func (e *Engine) Sync(ctx context.Context, o SyncOptions) (*SyncReport, error) {
-	list := e.resources
-	if len(o.Resources) > 0 {
-		list = nil
-		for _, name := range o.Resources {
-			if err := e.unusable(name); err != nil {
-				return nil, err
-			}
-			r := e.resource(name)
-			if r == nil {
-				return nil, fmt.Errorf("%w: no resource %q in %s", ErrNotFound, name, e.o.Config.File)
-			}
-			list = append(list, r)
-		}
+	list, err := e.resourcesOf(o.Resources)
+	if err != nil {
+		return nil, err
 	}
 	out := &SyncReport{}
 	var errs []error
@@ -127,7 +117,7 @@ func (e *Engine) Sync(ctx context.Context, o SyncOptions) (*SyncReport, error) {
 			out.Committed++
 		}
 	}
-	err := errors.Join(append(errs, e.sessions.syncNow(ctx, list, o.Hosts))...)
+	err = errors.Join(append(errs, e.sessions.syncNow(ctx, list, o.Hosts))...)
 	out.Peers = e.sessions.status()
 	for _, r := range list {
 		out.Resources = append(out.Resources, r.status())

@@ -118,6 +118,9 @@ func (r *resource) turn(ctx context.Context, w *schedule) {
 	r.publish()
 	r.tidy(ctx)
 	syncAt := r.keepSynced(ctx, start)
+	if err := r.growth.note(start, r.store.Size()); err != nil {
+		r.log.Debug("not noted", "resource", r.name, "error", err)
+	}
 	now := r.now()
 	rest := time.Duration(0)
 	if w.marks > burstMarks && !w.more {
@@ -197,6 +200,7 @@ func (r *resource) caughtUp(ctx context.Context) {
 		r.report("", err)
 		r.retrySoon()
 	}
+	r.journal.Reserve()
 	r.readyOnce.Do(func() { close(r.ready) })
 }
 

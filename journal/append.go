@@ -3,6 +3,8 @@ package journal
 import (
 	"errors"
 	"fmt"
+
+	"golang.org/x/sys/unix"
 )
 
 // write appends recs, all or none, by one write, and numbers them. The mutex
@@ -24,7 +26,14 @@ func (j *Journal) write(recs []Record) error {
 		j.buf = appendRecord(j.buf, &recs[i])
 		next++
 	}
-	if err := j.writeBytes(); err != nil {
+	err := j.writeBytes()
+	if isFull(err) && recs[0].Kind.frees() && j.files.release() {
+		j.reserved = false
+		if err = j.writable(); err == nil {
+			err = j.writeBytes()
+		}
+	}
+	if err != nil {
 		for i := range recs {
 			recs[i].Seq = 0
 		}
@@ -33,6 +42,8 @@ func (j *Journal) write(recs []Record) error {
 	j.next = next
 	return nil
 }
+
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
 
 // writeBytes appends buf to the current segment. After an error nothing of it
 // is there, or the segment is torn.

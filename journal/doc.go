@@ -17,7 +17,8 @@
 // durable, and only then calls Clear with the same marks: those that changed
 // since, or have an operation in flight, stay. Opening a file for writing is a
 // mutation that ends at once, while writes through the descriptor announce
-// nothing more until KindClose; whoever commits must not clear a file that is
+// nothing more until KindClose (which is recorded only where no mark is left
+// that a record brings back); whoever commits must not clear a file that is
 // still open for writing.
 //
 // A file with several names can be changed through one that is gone before
@@ -76,13 +77,15 @@
 // be told from a younger journal.
 //
 // When the disk is full, Begin fails and the mutation must be refused; what is
-// marked stays marked, and the journal goes on when there is room again.
+// marked stays marked, and the journal goes on when there is room again. For
+// records of what frees room there is some kept (Reserve), so that files can be
+// removed.
 //
 // # Concurrency
 //
 // All methods may be called at once. One mutex orders records and marks alike,
-// so that replay does what Begin did; it is held while records are stored, never
-// through a sync. The package starts no goroutine.
+// so that replay does what Begin did; it is held through a write, never through
+// a sync. The package starts no goroutine.
 //
 // Read next: fs, which announces; backend, which commits and clears.
 package journal

@@ -1,11 +1,14 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // files is the directory of a journal: the few operations whose order decides
@@ -16,7 +19,9 @@ type files interface {
 	create(name string) (file, error) // fails where the name exists
 	open(name string) (file, error)   // for writing
 	remove(name string) error
-	sync() error // makes creations durable
+	sync() error    // makes creations durable
+	reserve() error // takes room on the disk, unless it has it, that release gives back
+	release() bool  // tells whether there was any
 }
 
 // file is an open segment.
@@ -60,14 +65,62 @@ func (d osFiles) list() ([]string, error) {
 func (d osFiles) read(name string) ([]byte, error) { return os.ReadFile(d.path(name)) }
 
 func (d osFiles) create(name string) (file, error) {
-	return openFile(d.path(name), os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	return openFile(d.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 }
 
-func (d osFiles) open(name string) (file, error) { return openFile(d.path(name), os.O_RDWR) }
+func (d osFiles) open(name string) (file, error) { return openFile(d.path(name), os.O_WRONLY) }
 
 func (d osFiles) remove(name string) error { return os.Remove(d.path(name)) }
 
 func (d osFiles) sync() error { return syncDir(d.dir) }
+
+// reserveName is the file that takes room, and reserveSize how much: enough for
+// hundreds of records, and for an engine to start.
+const (
+	reserveName = "reserve"
+	reserveSize = 128 << 10
+)
+
+func (d osFiles) reserve() error {
+	f, err := os.OpenFile(d.path(reserveName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// Written, since not every filesystem can allocate; nothing that shrinks.
+	_, err = f.Write(bytes.Repeat([]byte("reserved"), reserveSize/8))
+	if err = errors.Join(err, f.Close()); err != nil {
+		d.release()
+	}
+	return err
+}
+
+func (d osFiles) release() bool { return os.Remove(d.path(reserveName)) == nil }
+
+type osFile struct{ *os.File }
+
+func openFile(path string, flags int) (file, error) {
+	f, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+// Datasync makes the content and the size durable.
+func (f osFile) Datasync() error {
+	for {
+		err := unix.Fdatasync(int(f.Fd()))
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return &fs.PathError{Op: "fdatasync", Path: f.Name(), Err: err}
+		}
+	}
+}
 
 func syncDir(dir string) error {
 	d, err := os.Open(dir)

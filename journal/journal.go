@@ -24,6 +24,7 @@ type Recovery struct {
 	Replayed int    // announced mutations since the last checkpoint, read back
 	Damaged  bool   // records are missing: only a scan finds what they announced
 	Problem  string // what is damaged, for people; empty where nothing is
+	New      bool   // there was no journal: whoever expects one has lost it
 }
 
 // Journal is the journal of one mirror. All methods are safe for concurrent
@@ -41,16 +42,17 @@ type Journal struct {
 	syncing     sync.Mutex
 	mu          sync.Mutex
 
-	sets    map[string]*dirtySet
-	gen     uint64 // last generation given
-	next    uint64 // number of the next record
-	synced  uint64 // records below this are durable
-	cur     *segment
-	old     []*segment // before cur, oldest first
-	newDir  bool       // a segment's creation is not durable yet
-	suspect bool       // a sync failed: only a checkpoint can make anything durable
-	damaged bool       // what Recovery reports is not repaired yet
-	closed  bool
+	sets     map[string]*dirtySet
+	gen      uint64 // last generation given
+	next     uint64 // number of the next record
+	synced   uint64 // records below this are durable
+	cur      *segment
+	old      []*segment // before cur, oldest first
+	newDir   bool       // a segment's creation is not durable yet
+	suspect  bool       // a sync failed: only a checkpoint can make anything durable
+	damaged  bool       // what Recovery reports is not repaired yet
+	reserved bool       // there is room kept for records of what frees room
+	closed   bool
 
 	bytes     int64 // in all segments
 	limit     int64 // of bytes, above which Clear makes a checkpoint
@@ -85,6 +87,7 @@ func open(d files, o Options) (*Journal, error) {
 		epoch: time.Now(),
 		sets:  make(map[string]*dirtySet),
 	}
+	d.release()
 	if err := j.replay(); err != nil {
 		return nil, err
 	}
@@ -113,6 +116,23 @@ func (j *Journal) Repaired() error {
 		return nil
 	}
 	return j.Checkpoint()
+}
+
+// Reserve keeps room on the disk for records of removals, so that they are
+// possible when it is full. Open gives back what was kept before, for whatever
+// has to start. It does nothing if the room is kept.
+func (j *Journal) Reserve() {
+	j.checkpoints.Lock()
+	defer j.checkpoints.Unlock()
+	j.mu.Lock()
+	done := j.reserved || j.closed
+	j.mu.Unlock()
+	if done || j.files.reserve() != nil { // it is tried again
+		return
+	}
+	j.mu.Lock()
+	j.reserved = true
+	j.mu.Unlock()
 }
 
 // set returns the dirty set of a resource. The mutex is held.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -470,4 +471,48 @@ func BenchmarkBegin(b *testing.B) {
 		}
 		op.End(nil)
 	}
+}
+
+// TestReserve fills the disk: what frees room can be announced as long as there is
+// some kept, nothing else can.
+func TestReserve(t *testing.T) {
+	d := newSimFiles(rand.New(rand.NewPCG(1, 1)))
+	j := mustOpen(t, d)
+	j.Reserve()
+	d.full = true
+	if _, err := j.Begin(Record{Kind: KindCreate, Resource: "r", Path: "f"}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a create on a full disk: %v", err)
+	}
+	begin(t, j, Record{Kind: KindUnlink, Path: "gone"}).End(nil) // which takes the room that was kept
+	begin(t, j, Record{Kind: KindCreate, Path: "in the rest of it"}).End(nil)
+	d.full = true
+	if _, err := j.Begin(Record{Kind: KindUnlink, Resource: "r", Path: "more"}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("without a reserve: %v", err)
+	}
+	d.full = false
+	j.Reserve()
+	d.full = true
+	begin(t, j, Record{Kind: KindRmdir, Path: "dir"}).End(nil)
+	wantMarks(t, mustOpen(t, d.restart(false)), "dir gone in the rest of it")
+}
+
+// TestCloseIsNotRecorded: the end of writing takes no room in the journal where
+// the beginning is marked still, and is not forgotten where it is not.
+func TestCloseIsNotRecorded(t *testing.T) {
+	d := newSimFiles(nil)
+	j := mustOpen(t, d)
+	begin(t, j, Record{Kind: KindCreate, Path: "f"}).End(nil)
+	before, shot := j.bytes, j.Snapshot("r")
+	begin(t, j, Record{Kind: KindClose, Path: "f"}).End(nil)
+	if j.bytes != before {
+		t.Errorf("a close took %d bytes", j.bytes-before)
+	}
+	j.Clear("r", shot) // it has changed since
+	if m := j.Snapshot("r"); len(m) != 1 || !m[0].Kinds.Has(KindClose) {
+		t.Fatalf("after a close: %+v", m)
+	}
+	wantMarks(t, mustOpen(t, d.restart(false)), "f")
+	j.Clear("r", j.Snapshot("r"))
+	begin(t, j, Record{Kind: KindClose, Path: "f"}).End(nil)
+	wantMarks(t, mustOpen(t, d.restart(false)), "f")
 }

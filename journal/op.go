@@ -19,7 +19,7 @@ type Op struct {
 // until End. The caller sets r's Kind, Resource, Key, Path, To and Actor; a
 // longer command name is cut at 255 bytes. On any error (the disk is full,
 // say) nothing is marked and the mutation must be refused; the journal goes
-// on. Begin syncs nothing. It is safe for concurrent use.
+// on. Begin makes at most one write and no sync. It is safe for concurrent use.
 func (j *Journal) Begin(r Record) (*Op, error) {
 	if err := r.check(); err != nil {
 		return nil, err
@@ -48,8 +48,10 @@ func (j *Journal) Begin(r Record) (*Op, error) {
 func (j *Journal) begin(op *Op, r *Record) error {
 	op.set = j.set(r.Resource)
 	j.recs = op.set.expand(j.recs[:0], r)
-	if err := j.write(j.recs); err != nil {
-		return err
+	if r.Kind != KindClose || !op.set.recorded(j.recs) {
+		if err := j.write(j.recs); err != nil {
+			return err
+		}
 	}
 	for i := range j.recs {
 		path, to := j.apply(op.set, &j.recs[i])
@@ -63,6 +65,18 @@ func (j *Journal) begin(op *Op, r *Record) error {
 		op.set.moving++
 	}
 	return nil
+}
+
+// recorded tells whether the names of recs have marks that records bring back
+// already. The end of writing a file says nothing that its beginning has not
+// said: after a restart, when it is known to be over.
+func (d *dirtySet) recorded(recs []Record) bool {
+	for i := range recs {
+		if n := d.root.walk(recs[i].Path, false); n == nil || !n.marked || n.rec == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // End says that the mutation has acted, or has failed with err: a failed one

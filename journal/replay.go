@@ -66,6 +66,7 @@ func (j *Journal) replay() error {
 		return err
 	}
 	j.next = 1
+	j.recovery.New = len(segments) == 0
 	p := replayer{j: j}
 	p.segments(segments)
 	for _, g := range p.gaps {

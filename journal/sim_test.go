@@ -44,6 +44,8 @@ type simFiles struct {
 	failing bool // writes fail, some of them halfway
 	badSync bool // syncs fail, and drop what they should have made durable
 	syncs   int
+	room    bool // is reserved
+	full    bool // writes fail, until the room that is reserved is given back
 
 	meanwhile func() // called in every sync of a file
 }
@@ -54,12 +56,7 @@ type simFile struct {
 	durable []byte // as of the last sync
 }
 
-// newSimFiles returns an empty directory whose chance is rnd; nil: always the
-// same.
 func newSimFiles(rnd *rand.Rand) *simFiles {
-	if rnd == nil {
-		rnd = rand.New(rand.NewPCG(1, 1))
-	}
 	return &simFiles{rnd: rnd, names: map[string]*simFile{}, durable: map[string]*simFile{}, left: -1}
 }
 
@@ -115,10 +112,22 @@ func (d *simFiles) sync() error {
 	return nil
 }
 
+func (d *simFiles) reserve() error {
+	d.room = !d.failing
+	return nil
+}
+
+func (d *simFiles) release() bool {
+	had := d.room
+	d.room = false
+	d.full = d.full && !had
+	return had
+}
+
 func (f *simFile) WriteAt(p []byte, off int64) (int, error) {
 	cut := f.dir.step()
 	n := len(p)
-	if cut || f.dir.failing {
+	if cut || f.dir.failing || f.dir.full {
 		n = f.dir.rnd.IntN(len(p) + 1)
 	}
 	if grow := int(off) + n - len(f.data); grow > 0 {
@@ -128,7 +137,7 @@ func (f *simFile) WriteAt(p []byte, off int64) (int, error) {
 	switch {
 	case cut:
 		return n, errCut
-	case f.dir.failing:
+	case f.dir.failing || f.dir.full:
 		return n, syscall.ENOSPC
 	}
 	return n, nil
@@ -184,8 +193,6 @@ func (d *simFiles) restart(powerLoss bool) *simFiles {
 		if powerLoss {
 			data = f.afterPowerLoss()
 			durable = data
-		} else {
-			data = append(data, make([]byte, d.rnd.IntN(3000))...) // room that was allocated ahead
 		}
 		next.names[name] = &simFile{dir: next, data: data, durable: durable}
 		if powerLoss || d.durable[name] == f {

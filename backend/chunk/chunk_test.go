@@ -109,7 +109,7 @@ func TestGolden(t *testing.T) {
 	}{
 		"at the threshold": {random(1, Threshold), "2e4eb1a84f532e9c5f7c5b3efb3a8223c32d9a58", ""},
 		"one byte more":    {random(1, Threshold+1), "434eee56f1ec0f230269afeb2df6aaff155f22fe", "c2fe32da23c2bab2c3f3ab01a1931b318c87ec5a"},
-		"64 MiB":           {random(2, 64<<20), "514d842b3bf401562fe67ffb3d0313293d2659e1", "48c69e1037142a521b88397fb4e8788f3977c68c"},
+		"24 MiB":           {random(2, 24<<20), "7343bf0bd1d4995e00bea32a5f3e5dd69b3fa802", "5e31c3098125e216aa3f80215694eb5bb83d863f"},
 		"zeros":            {make([]byte, 20<<20), "8d38e7dddbec94bf61e48d380a3062e5ca3b37f1", "2084170baaeec1f164161d0a0886c454840fddd9"},
 		"lines":            {bytes.Repeat([]byte("a line of text\n"), 300_000), "062a0dca61750e7726cda38515136aebd3b0eacd", "1e1227982f9498feec7df4d669562186e9b2d905"},
 		"a pointer":        {pointer(2<<20, object.TreeID{1}), "7cbd334546567300111d69d6c4a73c60b8ef1cbe", "58e0bfa2a9b04b2da15f6000dd0e29d4fcd3cf30"},
@@ -142,11 +142,11 @@ func TestGoldenList(t *testing.T) {
 }
 
 func TestRoundTrip(t *testing.T) {
-	for _, size := range []int{0, 1, Threshold, Threshold + 1, minChunk * 5, maxChunk, maxChunk + 1, 9<<20 + 17, 300 << 20} {
+	for _, size := range []int{0, 1, Threshold, Threshold + 1, minChunk * 5, maxChunk, maxChunk + 1, 9<<20 + 17, 50 << 20} {
 		m := newMemory()
 		data := random(uint64(size), size)
-		if size > 100<<20 {
-			clear(data[50<<20 : 100<<20])
+		if size > 40<<20 {
+			clear(data[10<<20 : 30<<20])
 		}
 		c := put(t, m, data)
 		if large := size > Threshold; large == c.List.IsZero() {
@@ -181,7 +181,7 @@ func TestRoundTrip(t *testing.T) {
 // TestPlainGit puts a file together as the pointer says.
 func TestPlainGit(t *testing.T) {
 	m := newMemory()
-	data := random(3, 200<<20)
+	data := random(17, 48<<20) // of more than one node
 	c := put(t, m, data)
 	paths := map[string]object.BlobID{}
 	var list func(prefix string, id object.TreeID)
@@ -211,7 +211,7 @@ func TestPlainGit(t *testing.T) {
 // TestEdits changes a large file here and there: what is new is what was
 // changed, and a few nodes.
 func TestEdits(t *testing.T) {
-	const size = 256 << 20
+	const size = 80 << 20
 	old := random(4, size)
 	m := newMemory()
 	put(t, m, old)

@@ -121,6 +121,16 @@ func (c *Client) Sync(ctx context.Context, o backend.SyncOptions) (*backend.Sync
 	return call[*backend.SyncReport](ctx, c, "sync", o)
 }
 
+// Commit implements backend.API.
+func (c *Client) Commit(ctx context.Context, o backend.CommitOptions) ([]backend.Committed, error) {
+	return call[[]backend.Committed](ctx, c, "commit", o)
+}
+
+// Undo implements backend.API.
+func (c *Client) Undo(ctx context.Context, o backend.UndoOptions) (*backend.Undone, error) {
+	return call[*backend.Undone](ctx, c, "undo", o)
+}
+
 // AddPeer implements backend.API.
 func (c *Client) AddPeer(ctx context.Context, p backend.PeerSpec) (*backend.PeerAdded, error) {
 	return call[*backend.PeerAdded](ctx, c, "peer-add", p)

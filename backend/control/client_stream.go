@@ -16,6 +16,11 @@ func (c *Client) Log(ctx context.Context, o backend.LogOptions, fn func(backend.
 	return items(ctx, c, "log", o, fn)
 }
 
+// Diff implements backend.API.
+func (c *Client) Diff(ctx context.Context, o backend.DiffOptions, fn func(backend.DiffPart) error) error {
+	return items(ctx, c, "diff", o, fn)
+}
+
 // Fsck implements backend.API.
 func (c *Client) Fsck(ctx context.Context, o backend.FsckOptions, fn func(backend.FsckNews) error) error {
 	return items(ctx, c, "fsck", o, fn)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ func TestCallsArrive(t *testing.T) {
 		status:   backend.Status{Mirror: odd, PID: 7, Peers: []backend.PeerStatus{{Name: odd, Transfers: []backend.Transfer{{Path: odd}}}}},
 		versions: []backend.Version{{Path: odd, Time: time.Unix(5, 6).UTC()}, {Commit: "2"}},
 		news:     []backend.FsckNews{{Looking: odd}, {Finding: &backend.Finding{Resource: odd, Part: "store", State: backend.Mended, Text: odd, Hint: "h"}}},
+		parts:    []backend.DiffPart{{File: &backend.FileDiff{Path: odd, New: &backend.FileSide{Mode: "100644"}}}, {Patch: strings.Repeat("\x1a\xff", 32<<10)}},
 		content:  bytes.Repeat([]byte("0123456789abcdef"), 200_000), // several frames
 	}
 	c := dial(t, start(t, Options{API: api, Hello: Hello{PID: 7, Base: odd}}))
@@ -71,6 +73,22 @@ func TestCallsArrive(t *testing.T) {
 	})
 	check(err, versions, api.versions)
 	asked(backend.LogOptions{Path: odd, Limit: 2})
+
+	var parts []backend.DiffPart
+	err = c.Diff(ctx, backend.DiffOptions{Path: odd, From: "2"}, func(p backend.DiffPart) error {
+		parts = append(parts, p)
+		return nil
+	})
+	check(err, parts, api.parts)
+	asked(backend.DiffOptions{Path: odd, From: "2"})
+
+	made, err := c.Commit(ctx, backend.CommitOptions{Message: odd})
+	check(err, made, []backend.Committed{{Commit: odd}})
+	asked(backend.CommitOptions{Message: odd})
+
+	undone, err := c.Undo(ctx, backend.UndoOptions{Path: odd, Last: 2})
+	check(err, undone, &backend.Undone{Commit: odd})
+	asked(backend.UndoOptions{Path: odd, Last: 2})
 
 	var news []backend.FsckNews
 	err = c.Fsck(ctx, backend.FsckOptions{Repair: true}, func(n backend.FsckNews) error {

@@ -7,7 +7,7 @@
 // HTTP/1.1. Every method of backend.API is a POST with a JSON body to
 // /v1/NAME. The reply is JSON with status 200, or a failure {code, message,
 // hint} with another status; code names one of the sentinels of package
-// backend, so that errors.Is works on both sides. Log and Restore reply with a
+// backend, so that errors.Is works on both sides. Log, Diff, Fsck and Restore reply with a
 // stream of frames (see frame) whose last one says how it ended: a reply that
 // was cut off is never taken for a complete one. /v1/session switches the
 // connection to a raw byte stream. GET /v1/hello tells who answers.

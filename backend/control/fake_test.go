@@ -20,6 +20,7 @@ type fakeAPI struct {
 	versions []backend.Version
 	content  []byte
 	news     []backend.FsckNews
+	parts    []backend.DiffPart
 
 	asked   chan any                    // each call's argument, if not nil
 	blocked func(context.Context) error // what Wait does, if not nil
@@ -44,6 +45,16 @@ func (f *fakeAPI) Wait(ctx context.Context, o backend.WaitOptions) error {
 func (f *fakeAPI) Sync(_ context.Context, o backend.SyncOptions) (*backend.SyncReport, error) {
 	f.ask(o)
 	return &backend.SyncReport{Committed: len(o.Resources)}, f.err
+}
+
+func (f *fakeAPI) Commit(_ context.Context, o backend.CommitOptions) ([]backend.Committed, error) {
+	f.ask(o)
+	return []backend.Committed{{Commit: o.Message}}, f.err
+}
+
+func (f *fakeAPI) Undo(_ context.Context, o backend.UndoOptions) (*backend.Undone, error) {
+	f.ask(o)
+	return &backend.Undone{Commit: o.Path}, f.err
 }
 
 func (f *fakeAPI) AddPeer(_ context.Context, p backend.PeerSpec) (*backend.PeerAdded, error) {
@@ -72,6 +83,16 @@ func (f *fakeAPI) Log(_ context.Context, o backend.LogOptions, fn func(backend.V
 	f.ask(o)
 	for _, v := range f.versions {
 		if err := fn(v); err != nil {
+			return err
+		}
+	}
+	return f.err
+}
+
+func (f *fakeAPI) Diff(_ context.Context, o backend.DiffOptions, fn func(backend.DiffPart) error) error {
+	f.ask(o)
+	for _, p := range f.parts {
+		if err := fn(p); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,11 @@ func (s *server) serveLog(w http.ResponseWriter, r *http.Request) {
 	serveItems(s, w, r, s.o.API.Log)
 }
 
+// serveDiff streams what differs.
+func (s *server) serveDiff(w http.ResponseWriter, r *http.Request) {
+	serveItems(s, w, r, s.o.API.Diff)
+}
+
 // serveFsck streams what a check finds.
 func (s *server) serveFsck(w http.ResponseWriter, r *http.Request) {
 	serveItems(s, w, r, s.o.API.Fsck)

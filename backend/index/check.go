@@ -82,7 +82,8 @@ func (c *checker) check() error {
 		c.tell("%d of %d names are in no directory that the root leads to", c.nodes-reached, c.nodes)
 	}
 	if c.counts != c.tx.counts {
-		c.tell("it counts %d files and %d conflicts, and has %d and %d", c.tx.counts.files, c.tx.counts.conflicts, c.counts.files, c.counts.conflicts)
+		c.tell("it counts %d files of %d bytes and %d conflicts, and has %d of %d and %d",
+			c.tx.counts.files, c.tx.counts.bytes, c.tx.counts.conflicts, c.counts.files, c.counts.bytes, c.counts.conflicts)
 	}
 	return c.tx.try(func() error {
 		c.size("ids", &c.tx.ids, c.nodes)
@@ -103,6 +104,7 @@ func (c *checker) node(n Node) error {
 	}
 	c.nodes++
 	c.counts.files += uint64(isFile(&n))
+	c.counts.bytes += uint64(weight(&n))
 	return c.tx.try(func() error {
 		if c.tx.ids.get(idKey(n.ID, s)) == nil {
 			c.tell("%v is not found by its id", s)

@@ -16,7 +16,7 @@
 //	keys       ino (8, BE) | gen (8, BE) | FileID  -> nothing
 //	tagged     parent (16) | name                  -> nothing; nodes with tags
 //	conflicts  parent (16) | name                  -> nothing; nodes with Conflict
-//	meta       "format", "applied", "counts"
+//	meta       "format", "applied", "counts" (see tx.go)
 //
 // Beside it, while it is open, lies FILE.open: the boot and the mount it was
 // opened in; and while it is being opened FILE.opening: by which process.

@@ -117,7 +117,28 @@ func (ix *Index) open() error {
 		return err
 	}
 	ix.db = db
-	return ix.check()
+	if err := ix.check(); err != nil {
+		return err
+	}
+	return ix.weigh()
+}
+
+// weigh counts the bytes of the files where that was not done yet.
+func (ix *Index) weigh() error {
+	unweighed := false
+	if err := ix.View(func(tx *Tx) error {
+		unweighed = tx.unweighed
+		return nil
+	}); err != nil || !unweighed {
+		return err
+	}
+	return ix.Update(func(tx *Tx) error {
+		tx.counts.bytes, tx.dirty = 0, true
+		return tx.All(func(n Node) error {
+			tx.counts.bytes += uint64(weight(&n))
+			return nil
+		})
+	})
 }
 
 // openFile opens, locks and checks the file for bbolt, which locks it again.

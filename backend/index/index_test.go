@@ -416,3 +416,45 @@ func TestDiedWhileOpening(t *testing.T) {
 	ix = open(t, name)
 	check(t, ix.Close())
 }
+
+// TestWeighsOldIndex: a file from a version that did not count bytes is counted at
+// Open.
+func TestWeighsOldIndex(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "index")
+	ix, err := Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ix.Update(func(tx *Tx) error {
+		for i := range 3 {
+			n := Node{Size: 100}
+			n.Name, n.Kind, n.ID = fmt.Sprint(i), object.File, object.FileID{0: byte(i + 1)}
+			if err := tx.Put(n); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ix.db.Update(func(b *bolt.Tx) error {
+		return b.Bucket([]byte(bucketMeta)).Put([]byte(metaCounts), []byte{3, 0})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ix.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if ix, err = Open(file); err != nil {
+		t.Fatal(err)
+	}
+	defer ix.Close()
+	if err := ix.View(func(tx *Tx) error {
+		if tx.Count() != 3 || tx.Bytes() != 300 {
+			t.Errorf("%d files of %d bytes", tx.Count(), tx.Bytes())
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

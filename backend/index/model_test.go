@@ -157,7 +157,7 @@ func (g gen) slot(m *model) Slot {
 }
 
 func (g gen) node(s Slot) Node {
-	n := Node{Parent: s.Parent, Key: g.key(), Size: g.Int64() - g.Int64(), Ctime: g.Int64() - g.Int64(), Uncertain: g.IntN(2) == 0}
+	n := Node{Parent: s.Parent, Key: g.key(), Size: g.Int64N(1<<41) - 1<<40, Ctime: g.Int64() - g.Int64(), Uncertain: g.IntN(2) == 0}
 	n.Name, n.ID, n.Kind = s.Name, g.id(), object.Kind(1+g.IntN(3))
 	n.Mode, n.Mtime = g.Uint32(), g.Int64()-g.Int64()
 	if n.Kind == object.Dir {
@@ -273,8 +273,12 @@ func compare(tx *Tx, m *model) error {
 func compareMeta(tx *Tx, m *model) error {
 	files := len(m.slots(func(n Node) bool { return n.Kind != object.Dir }))
 	conflicts := len(m.slots(func(n Node) bool { return n.Conflict != object.FileID{} }))
-	if tx.Count() != files || tx.ConflictCount() != conflicts {
-		return fmt.Errorf("counts %+v, want %d files, %d conflicts", tx.counts, files, conflicts)
+	var bytes int64
+	for _, s := range m.slots(func(n Node) bool { return n.Kind == object.File }) {
+		bytes += max(m.nodes[s].Size, 0)
+	}
+	if tx.Count() != files || tx.ConflictCount() != conflicts || tx.Bytes() != bytes {
+		return fmt.Errorf("counts %+v, want %d files of %d bytes, %d conflicts", tx.counts, files, bytes, conflicts)
 	}
 	if tx.Applied() != m.applied {
 		return fmt.Errorf("applied %v, want %v", tx.Applied(), m.applied)

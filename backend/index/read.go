@@ -198,5 +198,9 @@ func slotsFrom(in *table, from, prefix []byte) (slots []Slot, err error) {
 // Count is the number of files and symlinks; it costs nothing.
 func (tx *Tx) Count() int { return int(tx.counts.files) }
 
+// Bytes is the size of all files together, in which one with several names is
+// counted for each; it costs nothing.
+func (tx *Tx) Bytes() int64 { return int64(tx.counts.bytes) }
+
 // ConflictCount is the number of nodes that Conflicts visits; it costs nothing.
 func (tx *Tx) ConflictCount() int { return int(tx.counts.conflicts) }

@@ -26,7 +26,7 @@ const (
 	metaHeld    = "held"    // present: SetHeld
 	metaUnseen  = "unseen"  // present: SetUnseen
 	metaKept    = "kept/"   // and a path: inode, SetKept
-	metaCounts  = "counts"  // counts, two uvarints
+	metaCounts  = "counts"  // counts, three uvarints
 )
 
 var errNew = errors.New("index is new")
@@ -46,12 +46,15 @@ type Tx struct {
 
 	counts counts
 	dirty  bool // counts differ from what is stored
-	damage error
+	// unweighed: the file is from a version that did not count bytes.
+	unweighed bool
+	damage    error
 }
 
 type counts struct {
 	files     uint64 // nodes that are no directories
 	conflicts uint64
+	bytes     uint64 // in files, each name for itself
 }
 
 func makeBuckets(btx *bolt.Tx) error {
@@ -105,6 +108,10 @@ func (tx *Tx) load() error {
 	}
 	r := reader{b: v}
 	tx.counts = counts{files: r.uvarint(), conflicts: r.uvarint()}
+	if tx.unweighed = !r.bad && len(r.b) == 0; tx.unweighed {
+		return nil
+	}
+	tx.counts.bytes = r.uvarint()
 	if r.bad || len(r.b) != 0 {
 		return fmt.Errorf("counts %x: %w", v, ErrDamaged)
 	}
@@ -130,8 +137,8 @@ func (tx *Tx) changed() (n int) {
 // flush brings all changes into the buckets.
 func (tx *Tx) flush() error {
 	if tx.dirty {
-		v := binary.AppendUvarint(nil, tx.counts.files)
-		tx.meta.put([]byte(metaCounts), binary.AppendUvarint(v, tx.counts.conflicts))
+		v := binary.AppendUvarint(binary.AppendUvarint(nil, tx.counts.files), tx.counts.conflicts)
+		tx.meta.put([]byte(metaCounts), binary.AppendUvarint(v, tx.counts.bytes))
 	}
 	for name, t := range tx.tables() {
 		if err := t.flush(tx.accessed); errors.Is(err, berrors.ErrIncompatibleValue) { // a bucket where there are none
@@ -157,7 +164,7 @@ func (tx *Tx) try(fn func() error) error {
 }
 
 // add changes a count; going below zero is damage.
-func (tx *Tx) add(count *uint64, delta int) error {
+func (tx *Tx) add(count *uint64, delta int64) error {
 	if delta == 0 {
 		return nil
 	}

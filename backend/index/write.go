@@ -65,25 +65,34 @@ func (tx *Tx) addRefs(n, old *Node, had bool) error {
 func tagged(n *Node) bool      { return len(n.Tags) > 0 }
 func conflicting(n *Node) bool { return n.Conflict != object.FileID{} }
 
-func isConflict(n *Node) int {
+func isConflict(n *Node) int64 {
 	if conflicting(n) {
 		return 1
 	}
 	return 0
 }
 
-func isFile(n *Node) int {
+func isFile(n *Node) int64 {
 	if n.Kind == object.File || n.Kind == object.Symlink {
 		return 1
 	}
 	return 0
 }
 
+// weight is how many bytes a node adds to the count of them.
+func weight(n *Node) int64 {
+	if n.Kind != object.File {
+		return 0
+	}
+	return max(n.Size, 0)
+}
+
 // count makes the counts agree with n in the place of old.
 func (tx *Tx) count(n, old *Node) error {
 	return errors.Join(
 		tx.add(&tx.counts.files, isFile(n)-isFile(old)),
-		tx.add(&tx.counts.conflicts, isConflict(n)-isConflict(old)))
+		tx.add(&tx.counts.conflicts, isConflict(n)-isConflict(old)),
+		tx.add(&tx.counts.bytes, weight(n)-weight(old)))
 }
 
 // list puts a slot on a list or takes it off.

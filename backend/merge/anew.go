@@ -102,6 +102,9 @@ func newest(list []found) (out []found) {
 	return out[:min(len(out), object.MaxParents)]
 }
 
+// RecordedAnew begins the message of a commit that stands for others.
+const RecordedAnew = "recorded anew: "
+
 // message tells what is recorded anew.
 func (p private) message() string {
 	subjects := make([]string, len(p.commits))
@@ -109,9 +112,9 @@ func (p private) message() string {
 		subjects[i], _, _ = strings.Cut(c.Message, "\n")
 	}
 	if len(subjects) == 1 {
-		return object.CleanMessage("recorded anew: " + subjects[0])
+		return object.CleanMessage(RecordedAnew + subjects[0])
 	}
-	return object.CleanMessage(fmt.Sprintf("recorded anew: %d commits\n\n%s", len(subjects), strings.Join(subjects, "\n")))
+	return object.CleanMessage(fmt.Sprintf(RecordedAnew+"%d commits\n\n%s", len(subjects), strings.Join(subjects, "\n")))
 }
 
 // redotter makes tags come from a new commit where the one that made them is

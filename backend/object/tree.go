@@ -50,32 +50,75 @@ func ParseTree(data []byte) ([]TreeEntry, error) {
 }
 
 func parseTreeEntry(data []byte) (e TreeEntry, n int, err error) {
+	mode, name, n, err := scanTreeEntry(data)
+	if err != nil {
+		return e, 0, err
+	}
+	return TreeEntry{mode, string(name), [20]byte(data[n-20 : n])}, n, nil
+}
+
+// scanTreeEntry finds the first entry of a tree: its last 20 bytes are the id,
+// n is where the next one begins.
+func scanTreeEntry(data []byte) (mode GitMode, name []byte, n int, err error) {
 	for _, m := range gitModes {
 		if len(data) > len(m.text) && string(data[:len(m.text)]) == m.text {
-			e.Mode, n = m.mode, len(m.text)
+			mode, n = m.mode, len(m.text)
 			break
 		}
 	}
 	if n == 0 {
-		return e, 0, fmt.Errorf("tree entry %.12q...: %w: unknown mode", data, ErrInvalid)
+		return 0, nil, 0, fmt.Errorf("tree entry %.12q...: %w: unknown mode", data, ErrInvalid)
 	}
 	end := bytes.IndexByte(data[n:], 0)
 	if end < 1 || bytes.IndexByte(data[n:n+end], '/') >= 0 {
-		return e, 0, fmt.Errorf("tree entry: %w: bad name", ErrInvalid)
+		return 0, nil, 0, fmt.Errorf("tree entry: %w: bad name", ErrInvalid)
 	}
-	e.Name = string(data[n : n+end])
+	name = data[n : n+end]
 	n += end + 1
-	if e.Name == "." || e.Name == ".." {
-		return e, 0, fmt.Errorf("tree entry %q: %w: bad name", e.Name, ErrInvalid)
+	if string(name) == "." || string(name) == ".." {
+		return 0, nil, 0, fmt.Errorf("tree entry %q: %w: bad name", name, ErrInvalid)
 	}
 	if len(data) < n+20 {
-		return e, 0, fmt.Errorf("tree entry %q: %w: cut short", e.Name, ErrInvalid)
+		return 0, nil, 0, fmt.Errorf("tree entry %q: %w: cut short", name, ErrInvalid)
 	}
-	e.ID = [20]byte(data[n : n+20])
-	if e.ID == ([20]byte{}) {
-		return e, 0, fmt.Errorf("tree entry %q: %w: zero id", e.Name, ErrInvalid)
+	if [20]byte(data[n:n+20]) == ([20]byte{}) {
+		return 0, nil, 0, fmt.Errorf("tree entry %q: %w: zero id", name, ErrInvalid)
 	}
-	return e, n + 20, nil
+	return mode, name, n + 20, nil
+}
+
+// ReplacedEntries calls emit for each name that two git trees both have, for what
+// is of one type and not the same.
+func ReplacedEntries(a, b []byte, emit func(old, new TreeEntry)) error {
+	for len(a) > 0 && len(b) > 0 {
+		_, _, n, err := scanTreeEntry(a)
+		if err != nil {
+			return err
+		}
+		if bytes.HasPrefix(b, a[:n]) {
+			a, b = a[n:], b[n:]
+			continue
+		}
+		x, n, err := parseTreeEntry(a)
+		if err != nil {
+			return err
+		}
+		y, m, err := parseTreeEntry(b)
+		if err != nil {
+			return err
+		}
+		c := CompareTreeEntries(x, y)
+		if c == 0 && x.ID != y.ID {
+			emit(x, y)
+		}
+		if c <= 0 {
+			a = a[n:]
+		}
+		if c >= 0 {
+			b = b[m:]
+		}
+	}
+	return nil
 }
 
 // AppendTree appends the bytes of a git tree. The entries must be in git's
@@ -100,20 +143,24 @@ func treeLess(a, b TreeEntry) bool { return CompareTreeEntries(a, b) < 0 }
 // as if they ended in '/'. It is 0 where both are of one name and both or
 // neither are trees.
 func CompareTreeEntries(a, b TreeEntry) int {
-	n := min(len(a.Name), len(b.Name))
-	for i := range n {
-		if a.Name[i] != b.Name[i] {
-			return int(a.Name[i]) - int(b.Name[i])
-		}
-	}
-	return int(nameEnd(a, n)) - int(nameEnd(b, n))
+	return compareGitNames(a.Name, a.IsTree(), b.Name, b.IsTree())
 }
 
-func nameEnd(e TreeEntry, i int) byte {
-	if i < len(e.Name) {
-		return e.Name[i]
+func compareGitNames[A, B string | []byte](a A, aTree bool, b B, bTree bool) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			return int(a[i]) - int(b[i])
+		}
 	}
-	if e.Mode == GitTree {
+	return int(nameEnd(a, aTree, n)) - int(nameEnd(b, bTree, n))
+}
+
+func nameEnd[N string | []byte](name N, tree bool, i int) byte {
+	if i < len(name) {
+		return name[i]
+	}
+	if tree {
 		return '/'
 	}
 	return 0

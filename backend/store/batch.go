@@ -76,8 +76,12 @@ func (b *Batch) put(kind object.Type, id [20]byte, data []byte) error {
 
 // WriteTree and WriteBlob make a Batch an object.Sink.
 func (b *Batch) WriteTree(data []byte) (object.TreeID, error) {
-	id := object.Hash(object.TypeTree, data)
-	return object.TreeID(id), b.put(object.TypeTree, id, data)
+	id := object.TreeID(object.Hash(object.TypeTree, data))
+	err := b.put(object.TypeTree, id, data)
+	if err == nil && len(data) >= cachedTree {
+		b.trees.put(id, bytes.Clone(data), len(data))
+	}
+	return id, err
 }
 
 // WriteBlob stores a blob that is in memory, as a file's content is not: see
@@ -102,6 +106,33 @@ func (b *Batch) PutDirectory(d *object.Directory) (object.TreeID, error) {
 	own := &object.Directory{Entries: slices.Clone(d.Entries), Options: bytes.Clone(d.Options)}
 	b.dirs.put(id, own, dirCost(own))
 	return id, nil
+}
+
+// fewChanges is up to how many changes a directory is edited in its bytes.
+const fewChanges = 64
+
+// EditDirectory stores the directory that base becomes by changes, of which no
+// two have one name. What their entries refer to must be in the batch or the
+// store. A few changes cost much less than the directory is large.
+func (b *Batch) EditDirectory(base object.TreeID, changes []object.Change) (object.TreeID, error) {
+	if len(changes) <= fewChanges {
+		raw, err := object.OpenRaw(b, base)
+		if err != nil {
+			return object.TreeID{}, fmt.Errorf("directory %s: %w", base, err)
+		}
+		id, ok, err := raw.Edit(b, changes)
+		if err != nil {
+			return id, fmt.Errorf("edit directory %s: %w", base, err)
+		}
+		if ok {
+			return id, nil
+		}
+	}
+	d, err := b.Directory(base)
+	if err != nil {
+		return object.TreeID{}, err
+	}
+	return b.PutDirectory(d.With(changes))
 }
 
 // PutCommit stores a commit, whose tree and parents must be in the batch or

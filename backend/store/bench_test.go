@@ -21,22 +21,35 @@ func BenchmarkCommitOneChange(b *testing.B) {
 	for _, n := range []int{100, 1000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			s := newTestStore(b)
+			bat, err := s.NewBatch()
+			if err != nil {
+				b.Fatal(err)
+			}
 			d := benchDir(n)
+			tree, err := bat.PutDirectory(d)
+			if err == nil {
+				err = bat.Commit()
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			e := d.Entries[n/2]
 			for i := 0; b.Loop(); i++ {
 				bat, err := s.NewBatch()
 				if err != nil {
 					b.Fatal(err)
 				}
-				blob, err := bat.WriteBlob(fmt.Appendf(nil, "version %d", i))
-				if err != nil {
+				if e.Blob, err = bat.WriteBlob(fmt.Appendf(nil, "version %d", i)); err != nil {
 					b.Fatal(err)
 				}
-				d.Entries[n/2].Blob = blob
-				tree, err := bat.PutDirectory(d)
-				if err != nil {
+				if tree, err = bat.EditDirectory(tree, []object.Change{{Name: e.Name, Entry: &e}}); err != nil {
 					b.Fatal(err)
 				}
-				id, err := bat.PutCommit(&object.Commit{Tree: tree, Author: "a", Email: "b", Message: "c", Writer: "k.1", Seq: uint64(i + 1), Gen: uint64(i + 1)})
+				c := &object.Commit{Tree: tree, Author: "a", Email: "b", Message: "c", Writer: "k.1", Seq: uint64(i + 1), Gen: uint64(i + 1)}
+				if head := s.Head(); !head.IsZero() {
+					c.Parents = []object.CommitID{head}
+				}
+				id, err := bat.PutCommit(c)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -129,4 +142,89 @@ func (r *repeat) Read(b []byte) (int, error) {
 	b[0], r.salt = r.salt, r.salt+1
 	r.left -= int64(n)
 	return n, nil
+}
+
+// BenchmarkOpen opens a store of a million files and 10,000 commits.
+func BenchmarkOpen(b *testing.B) {
+	s := newTestStore(b)
+	root := &object.Directory{}
+	batch, err := s.NewBatch()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range 1000 {
+		dir := benchDir(1000)
+		for k := range dir.Entries {
+			if dir.Entries[k].Blob, err = batch.WriteBlob(fmt.Append(nil, i, k)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		e := object.Entry{Name: fmt.Sprintf("dir%04d", i), Kind: object.Dir, ID: object.FileID{1, byte(i), byte(i >> 8)}, Mode: 0o755}
+		if e.Tree, err = batch.PutDirectory(dir); err != nil {
+			b.Fatal(err)
+		}
+		root.Entries = append(root.Entries, e)
+	}
+	tree, err := batch.PutDirectory(root)
+	if err != nil {
+		b.Fatal(err)
+	}
+	seq := uint64(0)
+	commit := func(batch *Batch, tree object.TreeID) {
+		seq++
+		c := &object.Commit{Tree: tree, Author: "a", Email: "b", Message: "c", Writer: "k.1", Seq: seq, Gen: seq}
+		if head := s.Head(); !head.IsZero() {
+			c.Parents = []object.CommitID{head}
+		}
+		id, err := batch.PutCommit(c)
+		if err == nil {
+			err = batch.Commit(RefUpdate{HeadRef, s.Head(), id})
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	commit(batch, tree)
+	for i := range 10_000 {
+		batch, err := s.NewBatch()
+		if err != nil {
+			b.Fatal(err)
+		}
+		e := root.Entries[i%1000]
+		sub, err := batch.Lookup(e.Tree, "file-0000500.txt")
+		if err != nil || sub == nil {
+			b.Fatal(sub, err)
+		}
+		file := *sub
+		if file.Blob, err = batch.WriteBlob(fmt.Append(nil, "version", i)); err != nil {
+			b.Fatal(err)
+		}
+		if e.Tree, err = batch.EditDirectory(e.Tree, []object.Change{{Name: file.Name, Entry: &file}}); err != nil {
+			b.Fatal(err)
+		}
+		if tree, err = batch.EditDirectory(tree, []object.Change{{Name: e.Name, Entry: &e}}); err != nil {
+			b.Fatal(err)
+		}
+		root.Entries[i%1000] = e
+		commit(batch, tree)
+		if s.PackCount() > 16 {
+			if err := s.Consolidate(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	size, packs := s.Size(), s.PackCount()
+	s.Close()
+	for b.Loop() {
+		again, err := Open(s.dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := again.Commit(again.Head()); err != nil {
+			b.Fatal(err)
+		}
+		again.Close()
+	}
+	b.ReportMetric(float64(size)/(1<<20), "MiB")
+	b.ReportMetric(float64(packs), "packs")
 }

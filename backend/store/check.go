@@ -275,7 +275,8 @@ func (c *fsck) dir(id object.TreeID, name string, in object.CommitID) error {
 	return nil
 }
 
-// partsReader reads the parts of a directory and notes which one it lacks.
+// partsReader reads the parts of a directory from disk, whatever is in memory, and
+// notes which one it lacks.
 type partsReader struct {
 	view *view
 	lost [20]byte
@@ -283,7 +284,7 @@ type partsReader struct {
 }
 
 func (p *partsReader) ReadTree(id object.TreeID, max int64) ([]byte, error) {
-	data, err := p.view.ReadTree(id, max)
+	data, err := p.view.read(id, object.TypeTree, max)
 	if err != nil {
 		p.lost, p.kind = id, object.TypeTree
 	}

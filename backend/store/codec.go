@@ -122,8 +122,17 @@ func (c *codec) deflate(out *bytes.Buffer, data []byte) {
 // deflateObject appends the whole pack entry of an object to out.
 func (c *codec) deflateObject(out *bytes.Buffer, kind object.Type, data []byte) {
 	out.Write(appendEntryHeader(out.AvailableBuffer(), kind, int64(len(data))))
+	if kind == object.TypeTree && len(data) >= storedTree {
+		storeZlib(out, data)
+		return
+	}
 	c.deflate(out, data)
 }
+
+// storedTree is from which size on, in bytes, a tree is stored as it is until
+// packs are merged: to shrink it costs more than all else in the commit of a
+// small change, and it is soon the older version of another.
+const storedTree = 256 << 10
 
 // deflated is deflateObject for callers that keep the bytes.
 func (c *codec) deflated(kind object.Type, data []byte) []byte {

@@ -13,6 +13,8 @@ import (
 	"sort"
 
 	"github.com/go-git/go-git/v5/plumbing"
+
+	"github.com/silvermirror/smfs/backend/object"
 )
 
 // keepPacks is to about how many packs Consolidate goes down. A pack is merged
@@ -20,8 +22,8 @@ import (
 // copied a logarithmic number of times.
 const keepPacks = 8
 
-// Consolidate merges small packs into one, copying their entries as they are.
-// Reads and batches go on meanwhile; a second call waits for the first. After
+// Consolidate merges small packs into one. Older versions are stored as what they
+// differ by from newer ones (see deltify), all else as it is. Reads and batches go on meanwhile; a second call waits for the first. After
 // a crash at any point every object is in one of the packs or in both. A
 // damaged pack is left alone and told by Check.
 func (s *Store) Consolidate(ctx context.Context) error {
@@ -87,8 +89,12 @@ func (s *Store) victims() []*pack {
 // merge writes one pack for all and removes them. An error with bad set is
 // that pack's own.
 func (s *Store) merge(ctx context.Context, victims []*pack) (bad *pack, err error) {
+	plan, err := s.planDeltas(ctx, victims)
+	if err != nil {
+		return nil, err
+	}
 	w := newPackWriter(s.disk, s.tempPath("merge"))
-	m := merger{w: w, buf: make([]byte, 256<<10)}
+	m := merger{w: w, plan: plan, buf: make([]byte, 256<<10)}
 	for _, p := range victims {
 		if err := m.add(ctx, p); err != nil {
 			w.discard()
@@ -114,8 +120,9 @@ func (s *Store) merge(ctx context.Context, victims []*pack) (bad *pack, err erro
 
 // merger copies packs into a new one.
 type merger struct {
-	w   *packWriter
-	buf []byte
+	w    *packWriter
+	plan *deltify
+	buf  []byte
 }
 
 func (m *merger) add(ctx context.Context, p *pack) error {
@@ -147,6 +154,12 @@ func (m *merger) copy(p *pack, rec idxEntry, end int64) error {
 	if e.kind == plumbing.OFSDeltaObject {
 		return m.copyDelta(p, rec, e, end)
 	}
+	if raw := m.plan.entry(rec, end-rec.off, e.kind); raw != nil {
+		return m.w.add(rec.id, raw)
+	}
+	if e.kind == object.TypeTree && e.size >= storedTree && end-e.data > e.size {
+		return m.shrink(p, rec)
+	}
 	at := m.w.end()
 	crc, err := p.copyRaw(m.w, rec.off, end-rec.off, m.buf)
 	if err != nil {
@@ -157,6 +170,23 @@ func (m *merger) copy(p *pack, rec idxEntry, end int64) error {
 	}
 	m.w.record(idxEntry{rec.id, at, crc})
 	return nil
+}
+
+// shrink deflates a tree that a batch stored as it was.
+func (m *merger) shrink(p *pack, rec idxEntry) error {
+	kind, data, err := p.read(rec.off, maxDelta)
+	if err == nil {
+		err = verify(kind, rec.id, data)
+	}
+	if err != nil {
+		return corrupt(kind, rec.id, err)
+	}
+	var out bytes.Buffer
+	out.Write(appendEntryHeader(nil, kind, int64(len(data))))
+	z := p.codec.deflater(&out)
+	z.Write(data) // a bytes.Buffer takes all
+	p.codec.release(z)
+	return m.w.add(rec.id, out.Bytes())
 }
 
 var errCRC = errors.New("its bytes in the pack have changed")

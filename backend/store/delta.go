@@ -9,8 +9,7 @@ import (
 
 // applyDelta makes an object of at most limit bytes from its base and a git
 // delta. The limit is checked before anything is allocated. (A copy of our own
-// was twice as fast, but only packs that plain git made hold deltas, and to
-// inflate and hash their bases takes longer than either.)
+// was twice as fast, but to inflate and hash the base takes longer than either.)
 func applyDelta(base, delta []byte, limit int64) ([]byte, error) {
 	_, n := binary.Uvarint(delta) // the size of the base, which PatchDelta compares
 	size, m := binary.Uvarint(delta[max(n, 0):])

@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"math"
+
+	"github.com/silvermirror/smfs/backend/object"
 )
 
 // ErrLimit says that what a peer sent is larger than it may be.
@@ -14,7 +16,7 @@ var ErrLimit = errors.New("transfer exceeds a limit")
 type Limits struct {
 	Bytes      int64 // of the stream; default 1 TiB
 	Objects    int64 // default 64 Mi
-	ObjectSize int64 // of one inflated blob; default 1 TiB
+	ObjectSize int64 // of one inflated blob; default 128 MiB, the most that metadata may have: a file is in chunks
 	Inflated   int64 // of all objects; default 16 TiB
 	Delta      int64 // of one object made by deltas; default 64 MiB
 	DeltaDepth int   // default 50
@@ -29,7 +31,7 @@ func (l Limits) withDefaults() Limits {
 	}
 	set(&l.Bytes, 1<<40)
 	set(&l.Objects, 64<<20)
-	set(&l.ObjectSize, 1<<40)
+	set(&l.ObjectSize, object.MaxMeta) // of a file it is a chunk at most
 	set(&l.Inflated, 16<<40)
 	set(&l.Delta, 64<<20)
 	if l.DeltaDepth <= 0 {

@@ -10,6 +10,8 @@ import (
 	"io"
 	"slices"
 
+	"github.com/go-git/go-git/v5/plumbing"
+
 	"github.com/silvermirror/smfs/backend/object"
 )
 
@@ -22,6 +24,7 @@ type Outgoing struct {
 	ctx   context.Context
 	store *Store
 	ids   [][20]byte
+	sent  map[[20]byte]struct{} // ids, while they are written
 }
 
 // Pack collects the objects reachable from want and not from haves, at a cost
@@ -109,6 +112,10 @@ func (o *Outgoing) Leave(ids [][20]byte, has []bool) {
 // WriteTo writes the pack. Entries are copied as they are stored where they
 // are no deltas; a damaged one ends it with ErrCorrupt.
 func (o *Outgoing) WriteTo(w io.Writer) (int64, error) {
+	o.sent = make(map[[20]byte]struct{}, len(o.ids))
+	for _, id := range o.ids {
+		o.sent[id] = struct{}{}
+	}
 	out := &packStream{out: bufio.NewWriterSize(w, 64<<10), hash: sha1.New(), buf: make([]byte, 64<<10)}
 	if _, err := out.Write(packHeader(len(o.ids))); err != nil {
 		return out.n, err
@@ -131,7 +138,8 @@ func (o *Outgoing) writeObject(out *packStream, id [20]byte) error {
 		if err != nil {
 			return corrupt(0, id, err)
 		}
-		if !e.kind.IsDelta() {
+		// A delta is of use where its base is sent as well.
+		if _, sent := o.sent[e.ref]; !e.kind.IsDelta() || e.kind == plumbing.REFDeltaObject && sent {
 			rec, _ := p.dir.find(id)
 			crc, err := p.copyRaw(out, at, p.rawEnd(at)-at, out.buf)
 			if err == nil && crc != rec.crc {

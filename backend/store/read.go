@@ -25,6 +25,7 @@ type view struct {
 	loose  func() string  // the objects directory; "" where no loose object can be
 	rescan func() bool    // looks for packs that others made; false where there are none
 	dirs   *cache[object.TreeID, *object.Directory]
+	trees  *cache[object.TreeID, []byte] // large ones
 	heads  *cache[object.CommitID, *object.Commit]
 }
 
@@ -149,9 +150,24 @@ func (v *view) ReadBlob(id object.BlobID, max int64) ([]byte, error) {
 	return v.read(id, object.TypeBlob, max)
 }
 
-// ReadTree returns the raw git tree, for object.DecodeDirectory.
+// cachedTree is from which size on a raw tree is kept in memory, and all of
+// them take at most treeCacheSize bytes.
+const (
+	cachedTree    = 64 << 10
+	treeCacheSize = 16 << 20
+)
+
+// ReadTree returns the raw git tree, for object.DecodeDirectory. It is shared:
+// the caller must not change it.
 func (v *view) ReadTree(id object.TreeID, max int64) ([]byte, error) {
-	return v.read(id, object.TypeTree, max)
+	if data, ok := v.trees.get(id); ok && int64(len(data)) <= max {
+		return data, nil
+	}
+	data, err := v.read(id, object.TypeTree, max)
+	if err == nil && len(data) >= cachedTree {
+		v.trees.put(id, data, len(data))
+	}
+	return data, err
 }
 
 // OpenBlob streams a blob and returns its size in bytes. Memory is bounded,
@@ -222,6 +238,24 @@ func (v *view) Directory(id object.TreeID) (*object.Directory, error) {
 	}
 	v.dirs.put(id, d, dirCost(d))
 	return d, nil
+}
+
+// Lookup finds an entry of a directory by its name; nil: there is none. Where the
+// directory is not decoded yet, it does not become so.
+func (v *view) Lookup(id object.TreeID, name string) (*object.Entry, error) {
+	if d, ok := v.dirs.get(id); ok {
+		e, _ := d.Lookup(name)
+		return e, nil
+	}
+	raw, err := object.OpenRaw(v, id)
+	if err != nil {
+		return nil, fmt.Errorf("directory %s: %w", id, err)
+	}
+	e, err := raw.Lookup(name)
+	if err != nil {
+		return nil, fmt.Errorf("directory %s: %w", id, err)
+	}
+	return e, nil
 }
 
 // dirCost is what a directory costs in the cache, in entries; attributes count

@@ -118,6 +118,7 @@ func (in *Incoming) attach(x *indexer, index *idx) {
 		loose:  s.loose,
 		rescan: s.rescan,
 		dirs:   newCache[object.TreeID, *object.Directory](dirCacheSize / 4),
+		trees:  newCache[object.TreeID, []byte](treeCacheSize / 4),
 		heads:  newCache[object.CommitID, *object.Commit](commitsCache),
 	}
 }

@@ -68,6 +68,7 @@ func newStore(dir string, d disk) *Store {
 		loose:  s.looseDir,
 		rescan: s.rescan,
 		dirs:   newCache[object.TreeID, *object.Directory](dirCacheSize),
+		trees:  newCache[object.TreeID, []byte](treeCacheSize),
 		heads:  newCache[object.CommitID, *object.Commit](commitsCache),
 	}
 	s.refs = refStore{dir: dir, disk: d}

@@ -257,7 +257,7 @@ func wantNoTemps(t testing.TB, s *Store) {
 // depend on its size.
 func TestLargeFileMemory(t *testing.T) {
 	const most = 64 << 20
-	size := int64(256 << 20)
+	size := int64(80 << 20)
 	if os.Getenv("SMFS_TEST_LARGE") != "" {
 		size = 4 << 30
 	}

@@ -98,7 +98,7 @@ func TestTransfer(t *testing.T) {
 // TestTransferChunks: of a large file that was changed, what is sent is what was
 // changed, wherever that is, and whatever else became of it.
 func TestTransferChunks(t *testing.T) {
-	const size = 100 << 20
+	const size = 30 << 20
 	a, b := newTestStore(t), newTestStore(t)
 	w := newWriter(t, a, 1)
 	old := string(randomBytes(7, size))
@@ -111,7 +111,7 @@ func TestTransferChunks(t *testing.T) {
 		t.Helper()
 		w.files = files
 		o := send(t, a, b, w.commit())
-		if o.Objects > objects || o.Bytes > 13<<20 {
+		if o.Objects > objects || o.Bytes > 10<<20 {
 			t.Errorf("%s: %d objects of %d bytes were sent", what, o.Objects, o.Bytes)
 		}
 		wantFiles(t, b, w.head, files)

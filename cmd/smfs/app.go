@@ -87,7 +87,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		a.initCommand(), a.mountCommand(), a.umountCommand(), a.statusCommand(),
 		a.peerCommand(), a.serveCommand(), a.syncCommand(), a.waitCommand(),
-		a.logCommand(), a.restoreCommand(), a.conflictsCommand(), a.fsckCommand(),
+		a.commitCommand(), a.logCommand(), a.diffCommand(), a.restoreCommand(), a.undoCommand(), a.conflictsCommand(), a.fsckCommand(),
 		a.tagCommand(), a.untagCommand(), a.tagsCommand(),
 		a.versionCommand(), a.engineCommand(), a.announceCommand(), exitCodeTopic(),
 	)

@@ -14,15 +14,18 @@ func (a *app) logCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "log [PATH]",
 		Short: "List the versions of a file, a directory or the mirror",
-		Long: `List the versions of PATH, or of the whole mirror, newest first. A file is
-followed over its renames. With --json, one object a line.`,
+		Long: `List the versions of PATH, or of the whole mirror, newest first: commit, time,
+node, resource, what happened and by which program, and for a PATH where it was
+then and its size. Files and directories are followed over their renames. Merges
+are left out: what they unite is listed. With --json, one object a line: time,
+node, program, commit, subject, body (if any), path, kind, size, deleted, resource.`,
 		Example: `  smfs log report.txt
   smfs log -n 10
   smfs log --json docs | jq -r .commit`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.Limit < 0 {
-				return usagef("-n %d: negative", o.Limit)
+				return usagef("--limit %d: negative", o.Limit)
 			}
 			return a.withEngine(cmd.Context(), args, func(m *mirror, c *control.Client) error {
 				for _, arg := range args {
@@ -36,7 +39,7 @@ followed over its renames. With --json, one object a line.`,
 			})
 		},
 	}
-	c.Flags().IntVarP(&o.Limit, "number", "n", 0, "at most `N` versions; 0: all")
+	c.Flags().IntVarP(&o.Limit, "limit", "n", 0, "at most `N` versions; 0: all")
 	return a.withJSON(c)
 }
 
@@ -57,6 +60,8 @@ func versionLine(v backend.Version) string {
 	switch {
 	case v.Deleted:
 		line += "  (deleted)"
+	case v.Kind == "directory":
+		line += fmt.Sprintf("  (%s/)", clean(v.Path))
 	case v.Path != "":
 		line += fmt.Sprintf("  (%s, %s)", clean(v.Path), size(v.Size))
 	}

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
+	"io"
 
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/control"
@@ -21,23 +18,25 @@ func (a *app) restoreCommand() *cobra.Command {
 there, or the one of --at. What one program removed or added in one go, as by
 rm -r, is one change: the state before it comes back. Files in a directory that
 the version did not have are removed from it. What is there now stays in
-history. With --to FILE the version is written there instead, for a file only;
-"-" is standard output.
+history. With --to the version is written there instead: a file to a file, which
+it replaces, a directory with all that was in it to a new or empty one; "-" is
+standard output, for a file only. What was renamed since is found by its present
+name, what is gone by its last.
 
 Where files are missing that nobody is known to have deleted ("smfs status" tells),
 these come back as they were last, and nothing is removed.
 
---at takes a commit id or its beginning, a time (2026-05-01, "2026-05-01 14:00",
-RFC 3339, yesterday), or how long ago (90m, 36h, 3d). A day means its end: what
-there was on that day is what there was when it ended. A path below @history/TIME
-in the mirror is the version of that time.`,
+--at takes
+` + pointForms + `.
+A path below @history/TIME in the mirror is the version of that time.`,
 		Example: `  smfs restore report.txt
   smfs restore report.txt --at 2h
   smfs restore @history/2026-05-01/report.txt
-  smfs restore report.txt --at 3fb2c1 --to /tmp/old.txt`,
+  smfs restore report.txt --at 3fb2c1 --to /tmp/old.txt
+  smfs restore docs --at yesterday --to /tmp/docs`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			point, err := parseAt(at)
+			point, err := parsePoint("--at", at)
 			if err != nil {
 				return err
 			}
@@ -51,7 +50,7 @@ in the mirror is the version of that time.`,
 		},
 	}
 	c.Flags().StringVar(&at, "at", "", "the version of `COMMIT|TIME`")
-	c.Flags().StringVar(&to, "to", "", "write to `FILE` instead")
+	c.Flags().StringVar(&to, "to", "", "write to `FILE` or directory instead")
 	return a.withJSON(c)
 }
 
@@ -63,6 +62,7 @@ func (a *app) restore(ctx context.Context, c *control.Client, o backend.RestoreO
 	var out *backend.Restored
 	var err error
 	if to != "" {
+		o.Archive = true
 		out, err = a.restoreTo(ctx, c, o, to)
 	} else {
 		out, err = c.Restore(ctx, o, nil)
@@ -81,31 +81,30 @@ func (a *app) restore(ctx context.Context, c *control.Client, o backend.RestoreO
 	return nil
 }
 
-// restoreTo writes a version to a file, which appears complete or not at all.
+// restoreTo writes a version elsewhere.
 func (a *app) restoreTo(ctx context.Context, c *control.Client, o backend.RestoreOptions, to string) (*backend.Restored, error) {
 	path, err := a.abs(to)
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("write to %s: not a regular file: %w", to, backend.ErrInvalid)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		out *backend.Restored
+		err error
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	r, w := io.Pipe()
+	done := make(chan answer, 1)
+	go func() {
+		out, err := c.Restore(ctx, o, w)
+		w.CloseWithError(err)
+		done <- answer{out, err}
+	}()
+	err = unpackTo(path, r)
+	r.CloseWithError(err)
+	got := <-done
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(tmp.Name())
-	out, err := c.Restore(ctx, o, tmp)
-	if err = errors.Join(err, tmp.Chmod(newFileMode(path)), tmp.Close()); err != nil {
-		return nil, err
-	}
-	return out, os.Rename(tmp.Name(), path)
-}
-
-// newFileMode is the mode of the file to be replaced, or a new file's.
-func newFileMode(path string) os.FileMode {
-	if info, err := os.Stat(path); err == nil {
-		return info.Mode().Perm()
-	}
-	return 0o644
+	return got.out, got.err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/backend/control"
@@ -29,8 +30,10 @@ func (a *app) statusCommand() *cobra.Command {
 	return a.withJSON(&cobra.Command{
 		Use:   "status",
 		Short: "Show the mirror, its resources and its peers",
-		Long: `Show whether the mirror is mounted, what waits to be committed, and how far each
-peer is. It waits for nothing.`,
+		Long: `Show whether the mirror is mounted, what waits to be committed, how large the files
+and their history are, by how much that has grown in the last days, and how far each
+peer is. A history that is more than ten times as large as the files is pointed out.
+It waits for nothing.`,
 		Example: `  smfs status
   smfs status --json | jq '.resources[].pending'`,
 		Args: noArgs,
@@ -55,10 +58,10 @@ func (a *app) printStatus(m *mirror, s *backend.Status) error {
 	a.say("node    %s, key %s", clean(s.Node.Name), clean(s.Node.ID))
 	a.say("start   %s", howStarted(s.LastStart))
 	a.say("")
-	rows := [][]string{{"RESOURCE", "FILES", "PENDING", "CONFLICTS", "STORE", "HEAD"}}
+	rows := [][]string{{"RESOURCE", "FILES", "SIZE", "PENDING", "CONFLICTS", "HISTORY", "GROWTH", "HEAD"}}
 	for _, r := range s.Resources {
-		rows = append(rows, []string{r.Name, fmt.Sprint(r.Files), fmt.Sprint(r.Pending), fmt.Sprint(r.Conflicts),
-			size(r.StoreBytes), orDash(short(r.Head))})
+		rows = append(rows, []string{r.Name, fmt.Sprint(r.Files), size(r.FilesBytes), fmt.Sprint(r.Pending), fmt.Sprint(r.Conflicts),
+			size(r.StoreBytes), grown(r.StoreGrowth, time.Now()), orDash(short(r.Head))})
 	}
 	if err := a.table(rows); err != nil {
 		return err
@@ -95,12 +98,31 @@ func (a *app) printNotes(r backend.ResourceStatus) {
 	if r.Problem != "" {
 		a.say("%s: %s", clean(r.Name), clean(r.Problem))
 	}
+	if r.Outgrown {
+		a.say("%s: its history is more than ten times as large as its files: %s, and %s; every version is kept", clean(r.Name), size(r.StoreBytes), size(r.FilesBytes))
+	}
 	a.printNames(clean(r.Name)+": stays on this machine", "stay on this machine", r.Local)
 	waiting := make([]string, len(r.Waiting))
 	for i, w := range r.Waiting {
 		waiting[i] = w.Path + " (" + w.Reason + ")"
 	}
 	a.printNames(clean(r.Name)+": a newer version waits", "wait", waiting)
+}
+
+// grown is by how much a store has grown, and in what time.
+func grown(g backend.Growth, now time.Time) string {
+	if g.Since.IsZero() {
+		return "-"
+	}
+	sign := "+"
+	if g.Bytes < 0 {
+		sign, g.Bytes = "-", -g.Bytes
+	}
+	hours := int(now.Sub(g.Since).Hours())
+	if hours < 48 {
+		return fmt.Sprintf("%s%s in %d h", sign, size(g.Bytes), max(hours, 1))
+	}
+	return fmt.Sprintf("%s%s in %d d", sign, size(g.Bytes), hours/24)
 }
 
 func (a *app) printPeers(peers []backend.PeerStatus) error {

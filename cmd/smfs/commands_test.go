@@ -18,8 +18,9 @@ func TestStatus(t *testing.T) {
 	f.api.status = &backend.Status{
 		Mirror: f.base, Node: backend.NodeStatus{Name: "laptop", ID: "SHA256:x"}, PID: 7, Mounted: true,
 		LastStart: backend.StartStatus{Clean: true, Replayed: 3},
-		Resources: []backend.ResourceStatus{{Name: "docs", Head: strings.Repeat("a", 40), Files: 2, StoreBytes: 2048,
-			Waiting: []backend.Waiting{{Path: "evil\x1b[2J\n", Reason: "a program has it open"}}, Problem: "disk full"}},
+		Resources: []backend.ResourceStatus{{Name: "docs", Head: strings.Repeat("a", 40), Files: 2, FilesBytes: 100, StoreBytes: 2048, Outgrown: true,
+			StoreGrowth: backend.Growth{Bytes: 1024, Since: time.Now().Add(-75 * time.Hour)},
+			Waiting:     []backend.Waiting{{Path: "evil\x1b[2J\n", Reason: "a program has it open"}}, Problem: "disk full"}},
 		Outside: []string{"a", "b", "c", "d", "e", "f", "g"},
 		Peers: []backend.PeerStatus{{Name: "nas", State: "unreachable", URL: "ssh://nas/m", Error: "no route",
 			Resources: []backend.PeerResourceStatus{{Name: "docs", Behind: 4}}}},
@@ -30,7 +31,8 @@ func TestStatus(t *testing.T) {
 	}
 	for _, want := range []string{
 		"(mounted, daemon 7)", "node    laptop, key SHA256:x", "after a clean end; 0 files scanned, 3 journal",
-		"docs      2      0        0          2.0 KiB  aaaaaaaaaaaa\n", "docs: disk full\n", `docs: a newer version waits: evil\x1b[2J\n (a program has it open)`,
+		"docs      2      100 B  0        0          2.0 KiB  +1.0 KiB in 3 d  aaaaaaaaaaaa\n",
+		"docs: its history is more than ten times as large as its files: 2.0 KiB, and 100 B; every version is kept\n", "docs: disk full\n", `docs: a newer version waits: evil\x1b[2J\n (a program has it open)`,
 		"in no resource, stays on this machine: e\nand 2 more stay on this machine\n",
 		"nas   unreachable  docs: 4  ssh://nas/m\n", "nas: no route\n",
 	} {

@@ -65,7 +65,7 @@ func startEngine(o engineOptions) (e *engine, err error) {
 	e.Engine, err = backend.Open(backend.Options{
 		Base: o.Base, State: o.State, Config: o.Config, Node: o.Node, Journal: j, Log: o.Log,
 		Mounted: o.Mount != nil, Clean: previous == (node.Holder{}),
-		Trusted: o.TookOver && previous.Mounted && o.Lock.SameBoot(),
+		Trusted: o.TookOver && previous.Mounted && o.Lock.SameBoot() && !j.Recovery().New,
 		Check:   o.Check, Repair: o.Repair,
 	})
 	if err != nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,7 +67,19 @@ func (f *fakeAPI) Log(_ context.Context, o backend.LogOptions, fn func(backend.V
 
 func (f *fakeAPI) Restore(_ context.Context, o backend.RestoreOptions, w io.Writer) (*backend.Restored, error) {
 	f.restored = o
-	if w != nil {
+	if o.Archive {
+		t := tar.NewWriter(w)
+		err := t.WriteHeader(&tar.Header{Name: "a.txt", Mode: 0o640, Size: int64(len(f.content))})
+		if err == nil {
+			_, err = io.WriteString(t, f.content)
+		}
+		if f.err == nil {
+			err = errors.Join(err, t.Close())
+		}
+		if err != nil {
+			return nil, err
+		}
+	} else if w != nil {
 		if _, err := io.WriteString(w, f.content); err != nil {
 			return nil, err
 		}

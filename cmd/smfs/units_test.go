@@ -59,21 +59,21 @@ func TestRel(t *testing.T) {
 	}
 }
 
-func TestParseAt(t *testing.T) {
+func TestParsePoint(t *testing.T) {
 	local := time.Date(2026, 5, 1, 14, 0, 0, 0, time.Local).UTC().Format(time.RFC3339Nano)
 	endOfMay1 := time.Date(2026, 5, 2, 0, 0, 0, -1, time.Local).UTC().Format(time.RFC3339Nano)
 	for in, want := range map[string]string{
-		"": "", "0123abcd": "0123abcd", strings.Repeat("a", 40): strings.Repeat("a", 40),
+		"": "", "0123abcd": "0123abcd", "0123abcd^": "0123abcd^", strings.Repeat("a", 40): strings.Repeat("a", 40),
 		"2026-05-01T14:00:00+02:00": "2026-05-01T12:00:00Z", "2026-05-01 14:00": local, "2026-05-01 14:00:00": local, "2026-05-01T14:00": local,
 		"2026-05-01": endOfMay1, "latest": "latest",
 	} {
-		if got, err := parseAt(in); err != nil || got != want {
+		if got, err := parsePoint("--at", in); err != nil || got != want {
 			t.Errorf("%q: %q, %v, want %q", in, got, err, want)
 		}
 	}
 	before := time.Now()
-	for in, days := range map[string]int{"48h": 2, "2d": 2} {
-		got, err := parseAt(in)
+	for in, days := range map[string]int{"48h": 2, "2d": 2, "1000d": 1000, "last week": 7} {
+		got, err := parsePoint("--at", in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,12 +84,12 @@ func TestParseAt(t *testing.T) {
 		}
 	}
 	y, m, d := before.Date()
-	got, err := parseAt("yesterday")
+	got, err := parsePoint("--at", "yesterday")
 	if want := time.Date(y, m, d, 0, 0, 0, -1, time.Local).UTC().Format(time.RFC3339Nano); err != nil || got != want {
 		t.Errorf("yesterday is %q, %v, want %q", got, err, want)
 	}
 	for _, bad := range []string{"tomorrow", "2026-13-01", "-2d", "-2h", "xyz", strings.Repeat("a", 41), "abc"} {
-		if got, err := parseAt(bad); err == nil {
+		if got, err := parsePoint("--at", bad); err == nil {
 			t.Errorf("%q: %q", bad, got)
 		}
 	}

@@ -54,3 +54,50 @@ func TestFullDisk(t *testing.T) {
 	m.Umount()
 	check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
 }
+
+// TestRemoveOnFullDisk fills the disk to the last byte, and what is in the journal
+// beyond: files can be removed all the same, and the mirror can be mounted.
+func TestRemoveOnFullDisk(t *testing.T) {
+	forRoot(t)
+	t.Parallel()
+	d := newDisk(t, 32<<20)
+	check(t, os.Mkdir(d.dir+"/M", 0o755))
+	m := fstest.MirrorAt(t, fstest.Program{Path: fstest.Build(t)}, d.dir+"/M")
+	m.Mount()
+	for i := range 4 {
+		write(t, m.Path(fmt.Sprint("large", i)), string(noise(byte(i), 1<<20)))
+	}
+	write(t, m.Path("file"), "x")
+	m.Run("wait", "--committed")
+	links := 0
+	full := func() {
+		t.Helper()
+		filler, err := os.OpenFile(d.dir+"/filler", os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		check(t, err)
+		for size := 1 << 20; size > 0; size /= 2 {
+			for err = error(nil); err == nil; {
+				_, err = filler.Write(make([]byte, size))
+			}
+		}
+		check(t, filler.Close())
+		for err = nil; err == nil; links++ { // the journal's last block has some room
+			err = os.Symlink("x", m.Path(fmt.Sprint("link", links)))
+		}
+		if !errors.Is(err, unix.ENOSPC) {
+			t.Fatal(err)
+		}
+	}
+	full()
+	check(t, errors.Join(os.Remove(m.Path("large0")), os.Truncate(m.Path("large1"), 0)))
+	eventually(t, "room for a new file", func() bool { return os.WriteFile(m.Path("new"), []byte("new"), 0o644) == nil })
+	m.Run("wait", "--committed", "--timeout", "1m")
+
+	full()
+	m.Kill()
+	m.Mount()
+	check(t, os.Remove(m.Path("large2")))
+	check(t, os.Remove(d.dir+"/filler"))
+	m.Run("wait", "--committed", "--timeout", "1m")
+	m.Umount()
+	check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
+}

@@ -43,10 +43,12 @@ func pick[T any](w *writer, from []T) T { return from[w.random.IntN(len(from))] 
 func (w *writer) content() []byte {
 	w.n++
 	size := 1 + w.random.IntN(3000)
-	switch w.random.IntN(12) {
-	case 0:
+	switch n := w.random.IntN(120); {
+	case n == 0:
+		size = 1<<20 + w.random.IntN(2<<20) // kept in chunks
+	case n < 10:
 		size = 1 + w.random.IntN(120<<10)
-	case 1:
+	case n < 20:
 		size = 1 + w.random.IntN(40)
 	}
 	line := fmt.Appendf(nil, "%s %d\n", w.name, w.n)

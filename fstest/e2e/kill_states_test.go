@@ -1,13 +1,14 @@
 package e2e
 
 import (
-	"crypto/sha1"
+	"bytes"
 	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
 	"time"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/fstest"
 )
 
@@ -38,10 +39,11 @@ func identical(a, b []byte) bool {
 }
 
 func blobID(data []byte) string {
-	h := sha1.New()
-	fmt.Fprintf(h, "blob %d\x00", len(data))
-	h.Write(data)
-	return fmt.Sprintf("%x", h.Sum(nil))
+	content, err := chunk.Hash(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		panic(err) // the reader cannot fail
+	}
+	return content.Blob.String()
 }
 
 // blob is one file of one commit.
