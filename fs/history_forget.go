@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
+	"golang.org/x/sys/unix"
 )
 
 // maxPast is how many inodes of the history view the kernel may know, as maxKnown is
@@ -76,18 +77,23 @@ func (h *historyView) close() {
 }
 
 // trim has the kernel forget whole times, with all below, the ones that were used
-// longest ago first. Who is at work below one goes on there, and looks its name up
-// again. Times below which something is mounted stay.
+// longest ago first; of the one used last, where that is not enough, files. Who is at
+// work below one goes on there, and looks its name up again. Times below which
+// something is mounted stay.
 func (h *historyView) trim() {
 	dir, times := h.byUse()
 	covered := h.v.m.covered()
 	excess := h.known.Load() - int64(h.max-h.max/forgetShare)
-	for _, t := range times {
+	for i, t := range times {
 		if excess <= 0 {
 			break
 		}
 		if covered.at(smfsName + "/" + historyDirName + "/" + t.name) {
 			continue
+		}
+		if c := dir.GetChild(t.name); c != nil && i == len(times)-1 {
+			forgetFiles(c, &excess)
+			break
 		}
 		excess -= t.nodes.Load()
 		_ = dir.NotifyEntry(t.name) // what it does not know is left to it
@@ -95,6 +101,24 @@ func (h *historyView) trim() {
 	}
 	// The collector will take some time to drop what is forgotten.
 	h.next.Store(max(int64(h.max), h.known.Load()+int64(h.max/forgetShare)))
+}
+
+// forgetFiles has the kernel forget files in a directory and below, in no order, and
+// directories once nothing is known in them: until enough is forgotten.
+func forgetFiles(dir *fs.Inode, enough *int64) {
+	for name, c := range dir.Children() {
+		if *enough <= 0 {
+			return
+		}
+		if c.Mode() == unix.S_IFDIR {
+			forgetFiles(c, enough)
+			if *enough <= 0 {
+				return
+			}
+		}
+		_ = dir.NotifyEntry(name)
+		*enough--
+	}
 }
 
 // byUse returns the directory of the times, and these, the one used longest ago first.

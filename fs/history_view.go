@@ -181,8 +181,7 @@ func (h *historyView) enter(ctx context.Context, parent *fs.Inode, name string, 
 // entry fills the answer to a look-up: nothing of it ever changes.
 func (n *pastNode) entry(out *fuse.EntryOut) {
 	n.fill(&out.Attr)
-	out.SetEntryTimeout(forever)
-	out.SetAttrTimeout(forever)
+	keep(out)
 }
 
 func (n *pastNode) fill(a *fuse.Attr) {
@@ -313,6 +312,22 @@ func (h *pastDirHandle) list() syscall.Errno {
 	h.names = append([]PastName{{Name: ".", Mode: unix.S_IFDIR}, {Name: "..", Mode: unix.S_IFDIR}}, names...)
 	h.listed = true
 	return 0
+}
+
+// mostWithAttributes is how many names a directory has at most whose attributes a
+// listing brings along: more would push each other out of what the kernel may know.
+const mostWithAttributes = maxPast / 10
+
+// Lookup brings the attributes of a name that was just listed along, or not: the
+// kernel takes an error for that.
+func (h *pastDirHandle) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	h.mu.Lock()
+	many := len(h.names) > mostWithAttributes
+	h.mu.Unlock()
+	if many {
+		return nil, syscall.EAGAIN
+	}
+	return h.d.Lookup(ctx, name, out)
 }
 
 // Seekdir continues after the entry that carried off.

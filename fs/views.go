@@ -12,8 +12,8 @@ import (
 
 // views are what exists in the mount alone: @tags and @history, which are listed,
 // and .smfs, which is not, with the two views and the control file in it. All of it is
-// the mirror's owner's alone, and the kernel keeps nothing of it but what is below a
-// time in the history.
+// the mirror's owner's alone. The kernel keeps the ways in and what is below a time in
+// the history, and nothing else of it.
 type views struct {
 	m        *Mount
 	tags     TagView
@@ -71,14 +71,23 @@ func (v *views) lookup(ctx context.Context, name string, out *fuse.EntryOut) (n 
 	text, shown := v.link(name)
 	switch {
 	case name == smfsName:
+		keep(out)
 		return v.enter(ctx, root, &smfsDir{v: v}, smfsName, unix.S_IFDIR|0o700, out), 0, true
 	case shown:
+		keep(out)
 		return v.enter(ctx, root, &viewLink{v: v, text: text}, name, unix.S_IFLNK|0o777, out), 0, true
 	case name == tagsName || name == historyName:
 		neverCache(out)
 		return nil, syscall.ENOENT, true
 	}
 	return nil, 0, false
+}
+
+// keep lets the kernel keep what is there as long as the mount is: each way into a
+// view leads over it.
+func keep(out *fuse.EntryOut) {
+	out.SetEntryTimeout(forever)
+	out.SetAttrTimeout(forever)
 }
 
 // enter makes the inode of a thing in a view and answers its look-up.
@@ -128,6 +137,7 @@ func (d *smfsDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (
 	case name == tagsDirName && d.v.tags != nil:
 		return d.v.enter(ctx, &d.Inode, &tagDir{v: d.v}, tagsDirName, unix.S_IFDIR|0o700, out), 0
 	case name == historyDirName && d.v.history != nil:
+		keep(out)
 		return d.v.enter(ctx, &d.Inode, d.v.history.newDir(), historyDirName, unix.S_IFDIR, out), 0
 	}
 	neverCache(out)
