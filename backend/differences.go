@@ -19,13 +19,9 @@ import (
 // Without points it is what the last commit that touched the path changed: since
 // everything is committed at once, nothing is ever uncommitted to be shown.
 func (e *Engine) Diff(ctx context.Context, o DiffOptions, fn func(DiffPart) error) error {
-	list, path := e.resources, ""
-	if o.Path != "" {
-		r, p, err := e.resourceAt(o.Path)
-		if err != nil {
-			return err
-		}
-		list, path = []*resource{r}, p
+	list, path, err := e.resourcesAt(o.Path)
+	if err != nil {
+		return err
 	}
 	if o.To == "" {
 		for _, r := range list {

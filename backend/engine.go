@@ -279,6 +279,15 @@ func (e *Engine) resourcesOf(names []string) ([]*resource, error) {
 	return list, nil
 }
 
+// resourcesAt is resourceAt for who looks at a path or, for "", at the whole mirror.
+func (e *Engine) resourcesAt(path string) ([]*resource, string, error) {
+	if path == "" {
+		return e.resources, "", nil
+	}
+	r, rest, err := e.resourceAt(path)
+	return []*resource{r}, rest, err
+}
+
 // resourceAt finds the resource that a path of the mirror belongs to, and the
 // path in it.
 func (e *Engine) resourceAt(path string) (*resource, string, error) {

@@ -184,8 +184,8 @@ func (r *resource) placeIn(other, tree object.TreeID, path string) (string, erro
 // Latest stands for the newest commit where a time or commit can be given.
 const Latest = "latest"
 
-// IsCommit tells whether s may be a commit id or the start of one.
-func IsCommit(s string) bool {
+// isCommit tells whether s may be a commit id or the start of one.
+func isCommit(s string) bool {
 	return len(s) >= 4 && len(s) <= 40 && strings.Trim(s, "0123456789abcdef") == ""
 }
 

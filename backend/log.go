@@ -11,13 +11,9 @@ import (
 
 // Log calls fn for each version, newest first.
 func (e *Engine) Log(ctx context.Context, o LogOptions, fn func(Version) error) error {
-	list, path := e.resources, ""
-	if o.Path != "" {
-		r, p, err := e.resourceAt(o.Path)
-		if err != nil {
-			return err
-		}
-		list, path = []*resource{r}, p
+	list, path, err := e.resourcesAt(o.Path)
+	if err != nil {
+		return err
 	}
 	var histories []iter.Seq2[Version, error]
 	for _, r := range list {

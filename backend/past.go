@@ -148,7 +148,7 @@ func (e *Engine) pastTime(ctx context.Context, at string) (own *resource, when s
 	if t, err := ParseTime(at, e.o.now()); err == nil {
 		return nil, t.Format(time.RFC3339Nano), nil // the same for all
 	}
-	if !IsCommit(at) {
+	if !isCommit(at) {
 		return nil, "", fmt.Errorf("%w: %q is neither a commit nor a time", ErrInvalid, at)
 	}
 	for _, r := range e.resources {

@@ -60,14 +60,6 @@ func Size(r object.Source, list object.TreeID) (int64, error) {
 	return sizeOf(parts), err
 }
 
-// CheckPointer checks that data is the pointer to a list of size bytes.
-func CheckPointer(data []byte, size int64, list object.TreeID) error {
-	if string(data) != string(pointer(size, list)) {
-		return fmt.Errorf("%w: the pointer of the list of chunks %s is another one", object.ErrInvalid, list)
-	}
-	return nil
-}
-
 // Reader reads a large file. It is for one goroutine.
 type Reader struct {
 	source object.Source

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
@@ -25,7 +26,8 @@ type view struct {
 	loose  func() string  // the objects directory; "" where no loose object can be
 	rescan func() bool    // looks for packs that others made; false where there are none
 	dirs   *cache[object.TreeID, *object.Directory]
-	trees  *cache[object.TreeID, []byte] // large ones
+	trees  *cache[object.TreeID, []byte]        // large ones
+	looked *cache[object.TreeID, *atomic.Int32] // how often Lookup has passed over a tree
 	heads  *cache[object.CommitID, *object.Commit]
 }
 
@@ -240,10 +242,25 @@ func (v *view) Directory(id object.TreeID) (*object.Directory, error) {
 	return d, nil
 }
 
-// Lookup finds an entry of a directory by its name; nil: there is none. Where the
-// directory is not decoded yet, it does not become so.
+// fewLookups is how many names are looked up in the bytes of a directory before it
+// pays to decode it.
+const fewLookups = 8
+
+// lookedCache is of how many directories that is counted.
+const lookedCache = 1024
+
+// Lookup finds an entry of a directory by its name; nil: there is none. A few
+// look-ups cost much less than decoding the directory does, many more.
 func (v *view) Lookup(id object.TreeID, name string) (*object.Entry, error) {
-	if d, ok := v.dirs.get(id); ok {
+	d, decoded := v.dirs.get(id)
+	if !decoded && v.often(id) {
+		var err error
+		if d, err = v.Directory(id); err != nil {
+			return nil, err
+		}
+		decoded = true
+	}
+	if decoded {
 		e, _ := d.Lookup(name)
 		return e, nil
 	}
@@ -256,6 +273,16 @@ func (v *view) Lookup(id object.TreeID, name string) (*object.Entry, error) {
 		return nil, fmt.Errorf("directory %s: %w", id, err)
 	}
 	return e, nil
+}
+
+// often counts a look-up in a directory, and tells whether there were many.
+func (v *view) often(id object.TreeID) bool {
+	n, ok := v.looked.get(id)
+	if !ok {
+		n = new(atomic.Int32)
+		v.looked.put(id, n, 1)
+	}
+	return n.Add(1) > fewLookups
 }
 
 // dirCost is what a directory costs in the cache, in entries; attributes count

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/silvermirror/smfs/backend/object"
 )
@@ -119,6 +120,7 @@ func (in *Incoming) attach(x *indexer, index *idx) {
 		rescan: s.rescan,
 		dirs:   newCache[object.TreeID, *object.Directory](dirCacheSize / 4),
 		trees:  newCache[object.TreeID, []byte](treeCacheSize / 4),
+		looked: newCache[object.TreeID, *atomic.Int32](lookedCache),
 		heads:  newCache[object.CommitID, *object.Commit](commitsCache),
 	}
 }

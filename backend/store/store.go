@@ -69,6 +69,7 @@ func newStore(dir string, d disk) *Store {
 		rescan: s.rescan,
 		dirs:   newCache[object.TreeID, *object.Directory](dirCacheSize),
 		trees:  newCache[object.TreeID, []byte](treeCacheSize),
+		looked: newCache[object.TreeID, *atomic.Int32](lookedCache),
 		heads:  newCache[object.CommitID, *object.Commit](commitsCache),
 	}
 	s.refs = refStore{dir: dir, disk: d}

@@ -323,3 +323,32 @@ func (n *noise) Read(b []byte) (int, error) {
 	}
 	return len(b), nil
 }
+
+// TestLookupOften: whoever looks up many names of one directory has it decoded, and
+// finds the same.
+func TestLookupOften(t *testing.T) {
+	s := newTestStore(t)
+	w := newWriter(t, s, 1)
+	for i := range 30 {
+		w.files[fmt.Sprint("file", i)] = fmt.Sprint("text ", i)
+	}
+	id := w.commit()
+	s = reopen(t, s)
+	c, err := s.Commit(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 {
+		name := fmt.Sprint("file", i)
+		e, err := s.Lookup(c.Tree, name)
+		if err != nil || e == nil || e.Name != name {
+			t.Fatalf("%s is %+v, %v", name, e, err)
+		}
+		if _, decoded := s.dirs.get(c.Tree); decoded != (i >= fewLookups) {
+			t.Fatalf("after %d look-ups the directory is decoded: %v", i+1, decoded)
+		}
+	}
+	if e, err := s.Lookup(c.Tree, "absent"); e != nil || err != nil {
+		t.Errorf("what is not there: %+v, %v", e, err)
+	}
+}

@@ -125,7 +125,10 @@ func TestCoveredWaits(t *testing.T) {
 	check(t, errors.Join(put(b, "sub/x", "changed"), os.Remove(b.Path("sub/y")), os.RemoveAll(b.Path("gone")), put(b, "one", "1")))
 	b.Run("wait", "--committed")
 	eventually(t, "what is not hidden", func() bool { _, err := os.Stat(a.Path("one")); return err == nil })
-	contains(t, a.Run("status"), "a newer version waits: sub/x (", "another filesystem is mounted there")
+	eventually(t, "what is hidden, in the status", func() bool {
+		status := a.Run("status")
+		return strings.Contains(status, "a newer version waits: sub/x (") && strings.Contains(status, "another filesystem is mounted there")
+	})
 	for _, dir := range []string{"sub", "gone"} {
 		has(dir+"/x", "of the other filesystem")(t, a, "")
 	}

@@ -25,16 +25,7 @@ func TestRestoreRemovedDirectory(t *testing.T) {
 	m.Run("wait")
 	before := m.Git("ls-tree", "-r", "main:d", "0", "1", "2", "hard", "link", "empty")
 
-	// One rm that pauses, as one does that has much to remove.
-	rm := exec.Command("rm", "-ri", m.Path("d"))
-	answers, err := rm.StdinPipe()
-	check(t, err)
-	check(t, rm.Start())
-	for range 10 {
-		time.Sleep(150 * time.Millisecond) // a commit of its own for each
-		fmt.Fprintln(answers, "y")
-	}
-	check(t, rm.Wait())
+	removeSlowly(t, m.Path("d"))
 	m.Run("wait")
 	if n := strings.Count(m.Run("log", m.Path("d")), "(rm)"); n < 3 {
 		t.Fatalf("rm has made %d commits, too few for the test", n)
@@ -47,8 +38,22 @@ func TestRestoreRemovedDirectory(t *testing.T) {
 	if after := m.Git("ls-tree", "-r", "main:d", "0", "1", "2", "hard", "link", "empty"); after != before {
 		t.Errorf("d was\n%s\nand is\n%s", before, after)
 	}
-	_, err = os.Stat(m.Path("d/empty"))
+	_, err := os.Stat(m.Path("d/empty"))
 	check(t, errors.Join(err, sameAsHead(m, nil)))
+}
+
+// removeSlowly is one rm that pauses, as one does that has much to remove.
+func removeSlowly(t *testing.T, dir string) {
+	t.Helper()
+	rm := exec.Command("rm", "-ri", dir)
+	answers, err := rm.StdinPipe()
+	check(t, err)
+	check(t, rm.Start())
+	for range 10 {
+		time.Sleep(150 * time.Millisecond) // a commit of its own for each
+		fmt.Fprintln(answers, "y")
+	}
+	check(t, rm.Wait())
 }
 
 // TestRestoreTellsWhatItRemoves: files that the old version did not have go.

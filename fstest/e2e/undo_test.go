@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -52,15 +51,7 @@ func TestUndoBatch(t *testing.T) {
 	same(t, a, b)
 	before, ids := fstest.List(t, a.Dir), fileIDs(t, a)
 
-	rm := exec.Command("rm", "-ri", a.Path("d"))
-	answers, err := rm.StdinPipe()
-	check(t, err)
-	check(t, rm.Start())
-	for range 10 {
-		time.Sleep(150 * time.Millisecond) // a commit of its own for each
-		fmt.Fprintln(answers, "y")
-	}
-	check(t, rm.Wait())
+	removeSlowly(t, a.Path("d"))
 	a.Run("wait")
 	absent(t, a.Path("d"))
 
