@@ -93,6 +93,8 @@ func (s *Store) merge(ctx context.Context, victims []*pack) (bad *pack, err erro
 	if err != nil {
 		return nil, err
 	}
+	// Newest first: what a delta is made of is in memory then, from its own.
+	victims = slices.DeleteFunc(slices.Clone(s.packs()), func(p *pack) bool { return !slices.Contains(victims, p) })
 	w := newPackWriter(s.disk, s.tempPath("merge"))
 	m := merger{w: w, plan: plan, buf: make([]byte, 256<<10)}
 	for _, p := range victims {

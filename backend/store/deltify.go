@@ -75,7 +75,7 @@ func (s *Store) planDeltas(ctx context.Context, packs []*pack) (*deltify, error)
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if p, err := s.Commit(c.Parents[0]); err == nil && d.whole(p.Tree) {
+		if p, err := s.Commit(c.Parents[0]); err == nil {
 			d.pair(p.Tree, c.Tree, 0)
 		}
 	}
@@ -93,8 +93,7 @@ func (d *deltify) lengthen(id [20]byte) {
 	}
 }
 
-// whole tells whether an object is in the packs, and no delta. Of a tree that is
-// one, an earlier plan has seen what is below it.
+// whole tells whether an object is in the packs, and no delta.
 func (d *deltify) whole(id [20]byte) bool {
 	_, delta := d.base[id]
 	return !delta && d.has(id)
@@ -104,9 +103,11 @@ func (d *deltify) has(id [20]byte) bool {
 	return slices.ContainsFunc(d.packs, func(p *pack) bool { _, ok := p.idx.search(id); return ok })
 }
 
-// pair plans for a tree that took the place of another, and for what is below.
+// pair plans for a tree that took the place of another, and for what is below. Of
+// an old one that is a delta an earlier plan has seen all of that: to read it again
+// would take its whole chain.
 func (d *deltify) pair(old, new object.TreeID, depth int) {
-	if old == new || depth > maxDirDepth || !d.has(new) {
+	if old == new || depth > maxDirDepth || !d.whole(old) || !d.has(new) {
 		return
 	}
 	a, errA := d.s.ReadTree(old, object.MaxTree)
