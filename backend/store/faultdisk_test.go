@@ -83,7 +83,7 @@ func (d *faultDisk) create(path string) (diskFile, error) {
 		return nil, err
 	}
 	d.did(func() error { return os.Remove(path) }, filepath.Dir(path))
-	file := &faultFile{osFile: f.(osFile), disk: d, name: name}
+	file := &faultFile{osFile: f.(*osFile), disk: d, name: name}
 	d.files[name] = file
 	return file, nil
 }
@@ -201,7 +201,7 @@ func (d *faultDisk) lose(r *rand.Rand) error {
 }
 
 type faultFile struct {
-	osFile
+	*osFile
 	disk   *faultDisk
 	name   string
 	synced int64 // bytes
