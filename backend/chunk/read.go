@@ -1,7 +1,6 @@
 package chunk
 
 import (
-	"fmt"
 	"io"
 
 	"github.com/silvermirror/smfs/backend/object"
@@ -60,87 +59,64 @@ func Size(r object.Source, list object.TreeID) (int64, error) {
 	return sizeOf(parts), err
 }
 
-// Reader reads a large file. It is for one goroutine.
+// Reader reads a large file from front to back. It is for one goroutine.
 type Reader struct {
-	source object.Source
-	size   int64
-	stack  [][]part // nodes on the way to what is read next
-	data   []byte   // of the current chunk, not read yet
-	err    error
+	file *ReaderAt
+	off  int64
 }
 
 // NewReader reads the file that a list makes up. Every chunk is checked against
-// its id and its size before any byte of it is returned.
+// its id and its size before any byte of it is returned. The caller closes it.
 func NewReader(r object.Source, list object.TreeID) (*Reader, error) {
-	parts, err := readNode(r, list)
+	file, err := NewReaderAt(r, Content{List: list}, 0, NewCache())
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{source: r, size: sizeOf(parts), stack: [][]part{parts}}, nil
+	return &Reader{file: file}, nil
 }
 
 // Size is how many bytes the file has.
-func (r *Reader) Size() int64 { return r.size }
+func (r *Reader) Size() int64 { return r.file.Size() }
+
+// Close gives up what was read in advance.
+func (r *Reader) Close() error { return r.file.Close() }
 
 func (r *Reader) Read(p []byte) (int, error) {
-	for len(r.data) == 0 && r.err == nil {
-		r.err = r.next()
+	data, err := r.rest()
+	if err != nil {
+		return 0, err
 	}
-	if r.err != nil {
-		return 0, r.err
-	}
-	n := copy(p, r.data)
-	r.data = r.data[n:]
+	n := copy(p, data)
+	r.off += int64(n)
 	return n, nil
 }
 
 // WriteTo writes chunk by chunk.
 func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
 	for {
-		k, err := w.Write(r.data)
-		n += int64(k)
+		data, err := r.rest()
+		if err == io.EOF {
+			return n, nil
+		}
 		if err != nil {
 			return n, err
 		}
-		r.data = nil
-		if r.err == nil {
-			r.err = r.next()
-		}
-		if r.err == io.EOF {
-			return n, nil
-		}
-		if r.err != nil {
-			return n, r.err
+		k, err := w.Write(data)
+		n, r.off = n+int64(k), r.off+int64(k)
+		if err != nil {
+			return n, err
 		}
 	}
 }
 
-// next takes the first part that is left: a chunk is read, a node entered.
-func (r *Reader) next() error {
-	for len(r.stack) > 0 && len(r.stack[len(r.stack)-1]) == 0 {
-		r.stack = r.stack[:len(r.stack)-1]
+// rest is what is left of the current chunk, or the next one.
+func (r *Reader) rest() ([]byte, error) {
+	if r.off >= r.file.Size() {
+		return nil, io.EOF
 	}
-	if len(r.stack) == 0 {
-		return io.EOF
+	data, start, err := r.file.chunkAt(r.off)
+	if err != nil {
+		return nil, err
 	}
-	top := len(r.stack) - 1
-	p := r.stack[top][0]
-	r.stack[top] = r.stack[top][1:]
-	if !p.tree {
-		data, err := r.source.ReadBlob(p.id, maxChunk)
-		if err == nil && int64(len(data)) != p.size {
-			err = fmt.Errorf("%w: chunk %x has %d bytes where its list says %d", object.ErrInvalid, p.id, len(data), p.size)
-		}
-		r.data = data
-		return err
-	}
-	if len(r.stack) == maxDepth {
-		return badList(p.id, "nested too deep")
-	}
-	parts, err := readNode(r.source, p.id)
-	if err == nil && sizeOf(parts) != p.size {
-		err = badList(p.id, "%d bytes where it should be %d", sizeOf(parts), p.size)
-	}
-	r.stack = append(r.stack, parts)
-	return err
+	return data[r.off-start:], nil
 }

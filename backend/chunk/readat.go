@@ -162,7 +162,7 @@ func (f *ReaderAt) find(off int64) (p part, start int64, err error) {
 		if !p.tree {
 			break
 		}
-		if len(way) == maxDepth {
+		if len(way) == maxDepth-1 {
 			return p, 0, badList(p.id, "nested too deep")
 		}
 		if k := len(way); k < len(path) && path[k].id == p.id && path[k].start == start {

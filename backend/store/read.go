@@ -206,7 +206,7 @@ func (v *view) OpenFile(c chunk.Content) (io.ReadCloser, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	return io.NopCloser(r), r.Size(), nil
+	return r, r.Size(), nil
 }
 
 // FileSize is the size in bytes of a file's content, which is not read.
