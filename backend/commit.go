@@ -39,6 +39,7 @@ type committer struct {
 	displaced int                      // nodes that were put into limbo
 	stayed    int                      // names that walks found and have to find again
 	lost      bool                     // something is missing without a deed: scan
+	unclear   bool                     // something stays because what else has moved is not known
 	behind    bool                     // the disk is not at the head, once this is committed
 	more      bool                     // this takes not all that is marked
 	what      summary
@@ -93,6 +94,9 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (mo
 		}
 		if c.lost {
 			r.needScan("a name is missing that nobody took away", nil)
+		}
+		if c.unclear {
+			r.scanForStrays(look.marks, c.keep)
 		}
 		made, id, err = c.write(ctx)
 		behind, more, stayed = c.behind, look.more, c.stayed
@@ -186,6 +190,7 @@ func (c *committer) withInodes(list []seen, inodes []journal.Mark) []seen {
 			switch at {
 			case unsure:
 				c.keep[m.Path] = true
+				c.unclear = true
 				c.r.retrySoon()
 			case holds:
 				list = append(list, seen{path: path, kinds: m.Kinds, actor: m.Actor, present: true, info: info, mark: m.Path})

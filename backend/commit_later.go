@@ -2,9 +2,12 @@ package backend
 
 import (
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/silvermirror/smfs/backend/object"
 	"github.com/silvermirror/smfs/fs/tree"
+	"github.com/silvermirror/smfs/journal"
 )
 
 // stays keeps a name dirty: by its marks or, where a walk has found it, by the
@@ -27,6 +30,7 @@ func (c *committer) stays(s *seen) {
 
 // postpone leaves a name dirty when it cannot be read for now.
 func (c *committer) postpone(s *seen, err error) error {
+	c.unclear = c.unclear || errors.Is(err, errUnsettled) || errors.Is(err, errChanging)
 	switch {
 	case errors.Is(err, errOpen), errors.Is(err, errChanging), errors.Is(err, tree.ErrNotRegular), errors.Is(err, tree.ErrNotDirectory), isAbsent(err):
 		c.r.retrySoon()
@@ -60,4 +64,28 @@ func (c *committer) markRewalks() error {
 		}
 	}
 	return nil
+}
+
+const (
+	// strayAfter is how long a mark may wait for others to say what else has moved.
+	strayAfter = 5 * time.Second
+	// strayPause is the shortest time between two scans for that reason: a file
+	// that is open for long can be it, too.
+	strayPause = 10 * time.Minute
+)
+
+// scanForStrays scans where a mark has stayed for long although it is of no use to
+// wait: the journal was not told of something, as through a mount never happens.
+func (r *resource) scanForStrays(marks []journal.Mark, keep map[string]bool) {
+	now := r.now()
+	if now.Sub(r.strayScan) < strayPause {
+		return
+	}
+	for _, m := range marks {
+		if keep[m.Path] && now.Sub(m.First) > strayAfter {
+			r.strayScan = now
+			r.needScan(fmt.Sprintf("%q cannot be settled", m.Path), nil)
+			return
+		}
+	}
 }

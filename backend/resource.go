@@ -72,6 +72,7 @@ type resource struct {
 	synced     syncMark
 	todo       []replica.Action // not done yet
 	nodes      map[string]*link // in use, by link.node
+	strayScan  time.Time        // when marks that could not be settled last led to a scan
 	scanAgain  time.Time        // when to scan again; zero: what the last scan and the watch have told is all
 	scannedAll atomic.Bool      // a scan was complete
 	missing    map[string]bool  // by the last scan, and held back
