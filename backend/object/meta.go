@@ -10,6 +10,9 @@ import (
 // metaHeader is the first line of every metadata blob.
 const metaHeader = "smfs-meta 1\n"
 
+// MetaPrefix is how every metadata blob begins. Other blobs may do so, too.
+const MetaPrefix = metaHeader
+
 // appendMeta appends the line of one entry:
 //
 //	<name> <file id>[ m=<octal mode>][ t=<mtime>][ x=<xattrs>][ g=<tags>][ c=<file id>]\n

@@ -56,13 +56,17 @@ var rawBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // put appends an object unless it is there already.
 func (b *Batch) put(kind object.Type, id [20]byte, data []byte) error {
+	return b.append(kind, id, data, b.store.codec.deflateObject)
+}
+
+func (b *Batch) append(kind object.Type, id [20]byte, data []byte, encode func(*bytes.Buffer, object.Type, []byte)) error {
 	if b.Has(id) {
 		return nil
 	}
 	raw := rawBuffers.Get().(*bytes.Buffer)
 	defer rawBuffers.Put(raw)
 	raw.Reset()
-	b.store.codec.deflateObject(raw, kind, data)
+	encode(raw, kind, data)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.done.Load() {
@@ -77,23 +81,45 @@ func (b *Batch) put(kind object.Type, id [20]byte, data []byte) error {
 // WriteTree and WriteBlob make a Batch an object.Sink.
 func (b *Batch) WriteTree(data []byte) (object.TreeID, error) {
 	id := object.TreeID(object.Hash(object.TypeTree, data))
-	err := b.put(object.TypeTree, id, data)
-	if err == nil && len(data) >= cachedTree {
-		b.trees.put(id, bytes.Clone(data), len(data))
-	}
-	return id, err
+	return id, b.put(object.TypeTree, id, data)
 }
 
 // WriteBlob stores a blob that is in memory, as a file's content is not: see
 // PutFile.
 func (b *Batch) WriteBlob(data []byte) (object.BlobID, error) {
-	h := newSafeHash(object.TypeBlob, int64(len(data)))
-	h.Write(data)
-	id, err := h.id()
+	id, err := safeID(object.TypeBlob, data)
 	if err != nil {
 		return object.BlobID{}, err
 	}
 	return object.BlobID(id), b.put(object.TypeBlob, id, data)
+}
+
+// edited is a Batch as the sink of a directory that is edited: what it consists of
+// is read again for the next edit, and is an older version then.
+type edited struct{ *Batch }
+
+func (b edited) WriteTree(data []byte) (object.TreeID, error) {
+	id := object.TreeID(object.Hash(object.TypeTree, data))
+	return id, b.put(object.TypeTree, id, data)
+}
+
+func (b edited) WriteBlob(data []byte) (object.BlobID, error) {
+	id, err := safeID(object.TypeBlob, data)
+	if err != nil {
+		return object.BlobID{}, err
+	}
+	return object.BlobID(id), b.put(object.TypeBlob, id, data)
+}
+
+func (b edited) put(kind object.Type, id [20]byte, data []byte) error {
+	if len(data) < minStored {
+		return b.Batch.put(kind, id, data)
+	}
+	err := b.append(kind, id, data, storeObject)
+	if err == nil {
+		b.raw.put(rawKey{kind, id}, bytes.Clone(data), len(data))
+	}
+	return err
 }
 
 // PutDirectory stores a directory. What its entries refer to must be in the
@@ -120,7 +146,7 @@ func (b *Batch) EditDirectory(base object.TreeID, changes []object.Change) (obje
 		if err != nil {
 			return object.TreeID{}, fmt.Errorf("directory %s: %w", base, err)
 		}
-		id, ok, err := raw.Edit(b, changes)
+		id, ok, err := raw.Edit(edited{b}, changes)
 		if err != nil {
 			return id, fmt.Errorf("edit directory %s: %w", base, err)
 		}

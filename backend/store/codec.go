@@ -122,17 +122,36 @@ func (c *codec) deflate(out *bytes.Buffer, data []byte) {
 // deflateObject appends the whole pack entry of an object to out.
 func (c *codec) deflateObject(out *bytes.Buffer, kind object.Type, data []byte) {
 	out.Write(appendEntryHeader(out.AvailableBuffer(), kind, int64(len(data))))
-	if kind == object.TypeTree && len(data) >= storedTree {
-		storeZlib(out, data)
-		return
-	}
 	c.deflate(out, data)
 }
 
-// storedTree is from which size on, in bytes, a tree is stored as it is until
-// packs are merged: to shrink it costs more than all else in the commit of a
-// small change, and it is soon the older version of another.
-const storedTree = 256 << 10
+// storeObject is deflateObject without deflating: see pack.unshrunk.
+func storeObject(out *bytes.Buffer, kind object.Type, data []byte) {
+	out.Write(appendEntryHeader(out.AvailableBuffer(), kind, int64(len(data))))
+	storeZlib(out, data)
+}
+
+// minStored is from which size on, in bytes, what an edit makes of a directory is
+// stored as it is, until packs are merged: to shrink it costs more than all else in
+// the commit of a small change, and it is soon the older version of another.
+const minStored = 4 << 10
+
+// storedAt is where the data begins in a zlib stream that stores it as it is.
+const storedAt = 2 + 5
+
+// unshrunk tells whether an entry, which ends at end, is part of a directory that
+// was stored as it is.
+func (p *pack) unshrunk(e entry, end int64) bool {
+	if e.size < minStored || end-e.data <= e.size {
+		return false
+	}
+	if e.kind == object.TypeBlob && e.size <= object.MaxMeta {
+		var begin [len(object.MetaPrefix)]byte
+		_, err := p.r.ReadAt(begin[:], e.data+storedAt)
+		return err == nil && string(begin[:]) == object.MetaPrefix
+	}
+	return e.kind == object.TypeTree
+}
 
 // deflated is deflateObject for callers that keep the bytes.
 func (c *codec) deflated(kind object.Type, data []byte) []byte {

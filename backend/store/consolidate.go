@@ -13,8 +13,6 @@ import (
 	"sort"
 
 	"github.com/go-git/go-git/v5/plumbing"
-
-	"github.com/silvermirror/smfs/backend/object"
 )
 
 // keepPacks is to about how many packs Consolidate goes down. A pack is merged
@@ -159,7 +157,7 @@ func (m *merger) copy(p *pack, rec idxEntry, end int64) error {
 	if raw := m.plan.entry(rec, end-rec.off, e.kind); raw != nil {
 		return m.w.add(rec.id, raw)
 	}
-	if e.kind == object.TypeTree && e.size >= storedTree && end-e.data > e.size {
+	if p.unshrunk(e, end) {
 		return m.shrink(p, rec)
 	}
 	at := m.w.end()
@@ -174,7 +172,7 @@ func (m *merger) copy(p *pack, rec idxEntry, end int64) error {
 	return nil
 }
 
-// shrink deflates a tree that a batch stored as it was.
+// shrink deflates what a batch stored as it was.
 func (m *merger) shrink(p *pack, rec idxEntry) error {
 	kind, data, err := p.read(rec.off, maxDelta)
 	if err == nil {

@@ -74,7 +74,7 @@ func TestFlippedBits(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.heads, s.dirs = newCache[object.CommitID, *object.Commit](1), newCache[object.TreeID, *object.Directory](1)
-		s.trees = newCache[object.TreeID, []byte](1)
+		s.raw = newCache[rawKey, []byte](1)
 		for name, want := range w.files {
 			got, err := content(s, id, name)
 			if err == nil && got != want {

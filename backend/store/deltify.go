@@ -178,10 +178,10 @@ func (d *deltify) entry(rec idxEntry, stored int64, kind object.Type) []byte {
 }
 
 func (d *deltify) read(id [20]byte, kind object.Type) ([]byte, error) {
-	if kind == object.TypeTree {
-		return d.s.ReadTree(id, object.MaxTree) // which has the large ones in memory
+	if kind == object.TypeTree { // some are in memory
+		return d.s.ReadTree(id, object.MaxTree)
 	}
-	return d.s.read(id, kind, maxDelta)
+	return d.s.ReadBlob(id, maxDelta)
 }
 
 // makeDelta tells target by what source has: in git's form.

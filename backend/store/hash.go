@@ -18,6 +18,13 @@ func newSafeHash(kind object.Type, size int64) safeHash {
 	return safeHash{h}
 }
 
+// safeID is the id of such an object that is in memory.
+func safeID(kind object.Type, data []byte) ([20]byte, error) {
+	h := newSafeHash(kind, int64(len(data)))
+	h.Write(data)
+	return h.id()
+}
+
 func (s safeHash) Write(b []byte) (int, error) { return s.h.Write(b) }
 
 func (s safeHash) id() ([20]byte, error) {

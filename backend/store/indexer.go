@@ -207,9 +207,7 @@ func (x *indexer) resolve(p *pack, rec *idxEntry) (bool, error) {
 	if err := x.spend(int64(len(data)), x.limits.Delta); err != nil {
 		return false, err
 	}
-	h := newSafeHash(kind, int64(len(data)))
-	h.Write(data)
-	if rec.id, err = h.id(); err != nil {
+	if rec.id, err = safeID(kind, data); err != nil {
 		return false, err
 	}
 	x.known[rec.id] = *rec

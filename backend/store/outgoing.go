@@ -88,7 +88,11 @@ const askAbout = 64 << 10
 // Large lists the objects that are worth a question.
 func (o *Outgoing) Large() (ids [][20]byte) {
 	for _, id := range o.ids {
-		if p, at, ok := o.store.find(id); ok && p.rawEnd(at)-at >= askAbout {
+		p, at, ok := o.store.find(id)
+		if !ok || p.rawEnd(at)-at < askAbout {
+			continue
+		}
+		if e, err := readEntry(p.r, at, p.end()); err == nil && !p.unshrunk(e, p.rawEnd(at)) {
 			ids = append(ids, id)
 		}
 	}
@@ -109,8 +113,8 @@ func (o *Outgoing) Leave(ids [][20]byte, has []bool) {
 	o.Objects = len(o.ids)
 }
 
-// WriteTo writes the pack. Entries are copied as they are stored where they
-// are no deltas; a damaged one ends it with ErrCorrupt.
+// WriteTo writes the pack. Entries are copied as they are stored, save
+// for deltas whose base is not sent and for what is stored without being shrunk; a damaged one ends it with ErrCorrupt.
 func (o *Outgoing) WriteTo(w io.Writer) (int64, error) {
 	o.sent = make(map[[20]byte]struct{}, len(o.ids))
 	for _, id := range o.ids {
@@ -139,7 +143,8 @@ func (o *Outgoing) writeObject(out *packStream, id [20]byte) error {
 			return corrupt(0, id, err)
 		}
 		// A delta is of use where its base is sent as well.
-		if _, sent := o.sent[e.ref]; !e.kind.IsDelta() || e.kind == plumbing.REFDeltaObject && sent {
+		_, sent := o.sent[e.ref]
+		if asIs := !e.kind.IsDelta() && !p.unshrunk(e, p.rawEnd(at)); asIs || e.kind == plumbing.REFDeltaObject && sent {
 			rec, _ := p.dir.find(id)
 			crc, err := p.copyRaw(out, at, p.rawEnd(at)-at, out.buf)
 			if err == nil && crc != rec.crc {

@@ -26,7 +26,7 @@ type view struct {
 	loose  func() string  // the objects directory; "" where no loose object can be
 	rescan func() bool    // looks for packs that others made; false where there are none
 	dirs   *cache[object.TreeID, *object.Directory]
-	trees  *cache[object.TreeID, []byte]        // large ones
+	raw    *cache[rawKey, []byte]               // trees of some size, and the rest of edited directories
 	looked *cache[object.TreeID, *atomic.Int32] // how often Lookup has passed over a tree
 	heads  *cache[object.CommitID, *object.Commit]
 }
@@ -146,28 +146,34 @@ func (v *view) read(id [20]byte, want object.Type, max int64) ([]byte, error) {
 	return data, nil
 }
 
-// ReadBlob returns a blob of at most max bytes; a larger one is ErrTooLarge.
-// The caller owns the bytes.
-func (v *view) ReadBlob(id object.BlobID, max int64) ([]byte, error) {
-	return v.read(id, object.TypeBlob, max)
+// rawKey names an object that is in memory as it is.
+type rawKey struct {
+	kind object.Type
+	id   [20]byte
 }
 
-// cachedTree is from which size on a raw tree is kept in memory, and all of
-// them take at most treeCacheSize bytes.
-const (
-	cachedTree    = 64 << 10
-	treeCacheSize = 16 << 20
-)
+// rawCacheSize is how many bytes of such objects there are at most.
+const rawCacheSize = 16 << 20
+
+// ReadBlob returns a blob of at most max bytes; a larger one is ErrTooLarge. It is
+// shared: the caller must not change it.
+func (v *view) ReadBlob(id object.BlobID, max int64) ([]byte, error) {
+	if data, ok := v.raw.get(rawKey{object.TypeBlob, id}); ok && int64(len(data)) <= max {
+		return data, nil
+	}
+	return v.read(id, object.TypeBlob, max)
+}
 
 // ReadTree returns the raw git tree, for object.DecodeDirectory. It is shared:
 // the caller must not change it.
 func (v *view) ReadTree(id object.TreeID, max int64) ([]byte, error) {
-	if data, ok := v.trees.get(id); ok && int64(len(data)) <= max {
+	key := rawKey{object.TypeTree, id}
+	if data, ok := v.raw.get(key); ok && int64(len(data)) <= max {
 		return data, nil
 	}
 	data, err := v.read(id, object.TypeTree, max)
-	if err == nil && len(data) >= cachedTree {
-		v.trees.put(id, data, len(data))
+	if err == nil && len(data) >= minStored {
+		v.raw.put(key, data, len(data))
 	}
 	return data, err
 }

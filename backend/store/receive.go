@@ -119,7 +119,7 @@ func (in *Incoming) attach(x *indexer, index *idx) {
 		loose:  s.loose,
 		rescan: s.rescan,
 		dirs:   newCache[object.TreeID, *object.Directory](dirCacheSize / 4),
-		trees:  newCache[object.TreeID, []byte](treeCacheSize / 4),
+		raw:    newCache[rawKey, []byte](rawCacheSize / 4),
 		looked: newCache[object.TreeID, *atomic.Int32](lookedCache),
 		heads:  newCache[object.CommitID, *object.Commit](commitsCache),
 	}

@@ -68,7 +68,7 @@ func newStore(dir string, d disk) *Store {
 		loose:  s.looseDir,
 		rescan: s.rescan,
 		dirs:   newCache[object.TreeID, *object.Directory](dirCacheSize),
-		trees:  newCache[object.TreeID, []byte](treeCacheSize),
+		raw:    newCache[rawKey, []byte](rawCacheSize),
 		looked: newCache[object.TreeID, *atomic.Int32](lookedCache),
 		heads:  newCache[object.CommitID, *object.Commit](commitsCache),
 	}
