@@ -18,7 +18,7 @@ const (
 	// burstMarks is how many marks make a burst.
 	burstMarks = 64
 	// maxPacks is how many packs a store may have before they are merged.
-	maxPacks = 16
+	maxPacks = 14
 	// share is the part of the worker's time that it spends on looking whether
 	// something is due: the more is marked, the longer a look takes.
 	share = 8

@@ -19,9 +19,10 @@ const (
 	maxChain = 48
 	// minDelta is from which size on, in bytes as stored, a delta is tried.
 	minDelta = 512
-	// maxSearch is up to which size of an object all of it is searched for what
-	// its base has; above, only its ends are compared.
-	maxSearch = 1 << 20
+	// maxInserted is from how many new bytes on an object of up to maxSearch bytes
+	// is searched for what its base has elsewhere.
+	maxInserted = 4 << 10
+	maxSearch   = 1 << 20
 	// maxDeltified is above which size no delta is made: peers take none of more
 	// than 64 MiB (Limits).
 	maxDeltified = 32 << 20
@@ -99,15 +100,24 @@ func (d *deltify) whole(id [20]byte) bool {
 	return !delta && d.has(id)
 }
 
-func (d *deltify) has(id [20]byte) bool {
-	return slices.ContainsFunc(d.packs, func(p *pack) bool { _, ok := p.idx.search(id); return ok })
+func (d *deltify) has(id [20]byte) bool { return d.packOf(id) >= 0 }
+
+// packOf is the place of a pack that has an object, or -1.
+func (d *deltify) packOf(id [20]byte) int {
+	return slices.IndexFunc(d.packs, func(p *pack) bool { _, ok := p.idx.search(id); return ok })
 }
 
-// pair plans for a tree that took the place of another, and for what is below. Of
-// an old one that is a delta an earlier plan has seen all of that: to read it again
-// would take its whole chain.
+// planned tells whether an earlier plan has had a pair: the old one is a delta
+// since, or the new one is and both have been in one pack since. To read a delta
+// again would take its whole chain.
+func (d *deltify) planned(old, new [20]byte) bool {
+	_, delta := d.base[new]
+	return !d.whole(old) || delta && d.packOf(old) == d.packOf(new)
+}
+
+// pair plans for a tree that took the place of another, and for what is below.
 func (d *deltify) pair(old, new object.TreeID, depth int) {
-	if old == new || depth > maxDirDepth || !d.whole(old) || !d.has(new) {
+	if old == new || depth > maxDirDepth || !d.has(new) || d.planned(old, new) {
 		return
 	}
 	a, errA := d.s.ReadTree(old, object.MaxTree)
@@ -184,37 +194,73 @@ func (d *deltify) read(id [20]byte, kind object.Type) ([]byte, error) {
 	return d.s.ReadBlob(id, maxDelta)
 }
 
-// makeDelta tells target by what source has: in git's form.
+// makeDelta tells target by what source has: in git's form. What has moved within
+// a large object is found where one place has grown or shrunk.
 func makeDelta(source, target []byte) []byte {
-	const block = 4 << 10
-	most := min(len(source), len(target))
-	head := 0
-	for head+block <= most && bytes.Equal(source[head:head+block], target[head:head+block]) {
-		head += block
-	}
-	for head < most && source[head] == target[head] {
-		head++
-	}
-	a, b := source[head:], target[head:]
-	for len(a) >= block && len(b) >= block && bytes.Equal(a[len(a)-block:], b[len(b)-block:]) {
-		a, b = a[:len(a)-block], b[:len(b)-block]
-	}
-	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
-		a, b = a[:len(a)-1], b[:len(b)-1]
-	}
-	tail := len(target) - head - len(b)
-	if len(b) > block && len(target) <= maxSearch && len(source) <= maxSearch {
-		return packfile.DiffDelta(source, target)
-	}
+	tail := commonSuffix(source, target)
+	most := min(len(source), len(target)) - tail // where both are compared place by place
+	rest := target[:len(target)-tail]
 	d := binary.AppendUvarint(nil, uint64(len(source)))
 	d = binary.AppendUvarint(d, uint64(len(target)))
-	d = appendCopy(d, 0, head)
-	for len(b) > 0 {
-		n := min(len(b), 127)
-		d = append(append(d, byte(n)), b[:n]...)
-		b = b[n:]
+	inserted := 0
+	for at := 0; at < len(rest); {
+		n := commonPrefix(source[min(at, most):most], target[min(at, most):most])
+		d = appendCopy(d, at, n)
+		at += n
+		differ := differAhead(source[min(at, most):most], rest[at:])
+		d = appendInsert(d, rest[at:at+differ])
+		at, inserted = at+differ, inserted+differ
+	}
+	if inserted > maxInserted && len(target) <= maxSearch && len(source) <= maxSearch {
+		return packfile.DiffDelta(source, target)
 	}
 	return appendCopy(d, len(source)-tail, tail)
+}
+
+// sameAgain is how many bytes have to be the same in one place to be taken from there.
+const sameAgain = 16
+
+// differAhead is how many bytes of b come before it and a are the same again for a while.
+func differAhead(a, b []byte) int {
+	for i := 0; i+sameAgain <= min(len(a), len(b)); i++ {
+		if a[i] == b[i] && bytes.Equal(a[i:i+sameAgain], b[i:i+sameAgain]) {
+			return i
+		}
+	}
+	return len(b)
+}
+
+// block is how much is compared at once.
+const block = 4 << 10
+
+func commonPrefix(a, b []byte) (n int) {
+	for n+block <= min(len(a), len(b)) && bytes.Equal(a[n:n+block], b[n:n+block]) {
+		n += block
+	}
+	for n < min(len(a), len(b)) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+func commonSuffix(a, b []byte) (n int) {
+	for n+block <= min(len(a), len(b)) && bytes.Equal(a[len(a)-n-block:len(a)-n], b[len(b)-n-block:len(b)-n]) {
+		n += block
+	}
+	for n < min(len(a), len(b)) && a[len(a)-n-1] == b[len(b)-n-1] {
+		n++
+	}
+	return n
+}
+
+// appendInsert appends the instructions to insert bytes.
+func appendInsert(d, data []byte) []byte {
+	for len(data) > 0 {
+		n := min(len(data), 127)
+		d = append(append(d, byte(n)), data[:n]...)
+		data = data[n:]
+	}
+	return d
 }
 
 // appendCopy appends the instructions to copy n bytes of the source.

@@ -111,3 +111,23 @@ func TestMakeDelta(t *testing.T) {
 		}
 	}
 }
+
+// TestDeltaOfLarge changes a large object in a few places: what it was before takes
+// no more than these, wherever they lie, also where one of them has another length.
+func TestDeltaOfLarge(t *testing.T) {
+	source := randomBytes(1, 4<<20)
+	for _, inserted := range []string{"", "a new name and what it is"} {
+		target := bytes.Clone(source)
+		for _, at := range []int{100, 1 << 20, 3 << 20} {
+			copy(target[at:], randomBytes(uint64(at), 20))
+		}
+		target = append(append(append([]byte{}, target[:7<<19]...), inserted...), target[7<<19:]...)
+		delta := makeDelta(source, target)
+		if got, err := applyDelta(source, delta, maxDelta); err != nil || !bytes.Equal(got, target) {
+			t.Fatalf("it becomes %d bytes, not %d: %v", len(got), len(target), err)
+		}
+		if len(delta) > 2000 {
+			t.Errorf("three changes and %q make a delta of %d bytes", inserted, len(delta))
+		}
+	}
+}
