@@ -104,7 +104,11 @@ func (c *committer) readFile(ctx context.Context, s *seen, known *index.Node, n 
 	if !quiet && !c.steady(s, f.Info) {
 		return errOpen
 	}
-	content, err := c.batch.PutFile(io.LimitReader(untilReader{ctx, f}, f.Info.Size), f.Info.Size)
+	var was object.TreeID
+	if known != nil {
+		was = known.Chunks
+	}
+	content, err := c.batch.PutFile(io.LimitReader(untilReader{ctx, f}, f.Info.Size), f.Info.Size, was)
 	if errors.Is(err, chunk.ErrSizeChanged) {
 		return errChanging
 	}

@@ -242,7 +242,7 @@ func (r *resource) keep(batch *store.Batch, path string, info tree.Info) error {
 		return fmt.Errorf("keep what the disk has at %s: %w", path, err)
 	}
 	defer file.Close()
-	if _, err := batch.PutFile(io.LimitReader(file, info.Size), info.Size); err != nil {
+	if _, err := batch.PutFile(io.LimitReader(file, info.Size), info.Size, object.TreeID{}); err != nil {
 		return fmt.Errorf("keep what the disk has at %s: %w", path, err)
 	}
 	return nil

@@ -44,6 +44,12 @@ func (m *memory) WriteBlob(data []byte) (object.BlobID, error) {
 	return id, m.full
 }
 
+func (m *memory) Has(id [20]byte) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.blobs[id] != nil
+}
+
 var errAbsent = errors.New("it is not there")
 
 func (m *memory) ReadTree(id object.TreeID, max int64) ([]byte, error) {
@@ -70,9 +76,9 @@ func random(seed uint64, n int) []byte {
 	return data
 }
 
-func put(t *testing.T, m object.Sink, data []byte) Content {
+func put(t *testing.T, m Sink, data []byte) Content {
 	t.Helper()
-	c, err := Put(bytes.NewReader(data), int64(len(data)), m)
+	c, err := Put(bytes.NewReader(data), int64(len(data)), m, nil, object.TreeID{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,22 +251,22 @@ func TestPutErrors(t *testing.T) {
 	const size = 20 << 20
 	data := random(6, size)
 	for _, wrong := range []int64{size - 1, size + 1, Threshold + 1, 5, 0} {
-		if _, err := Put(bytes.NewReader(data), wrong, newMemory()); !errors.Is(err, ErrSizeChanged) {
+		if _, err := Put(bytes.NewReader(data), wrong, newMemory(), nil, object.TreeID{}); !errors.Is(err, ErrSizeChanged) {
 			t.Errorf("%d bytes announced as %d: %v", size, wrong, err)
 		}
 	}
-	if _, err := Put(bytes.NewReader(data[:10]), 11, newMemory()); !errors.Is(err, ErrSizeChanged) {
+	if _, err := Put(bytes.NewReader(data[:10]), 11, newMemory(), nil, object.TreeID{}); !errors.Is(err, ErrSizeChanged) {
 		t.Errorf("a short file: %v", err)
 	}
 	broken := errors.New("broken")
 	for _, n := range []int64{10, size} {
 		r := io.MultiReader(bytes.NewReader(data[:n/2]), iotest.ErrReader(broken))
-		if _, err := Put(r, n, newMemory()); !errors.Is(err, broken) {
+		if _, err := Put(r, n, newMemory(), nil, object.TreeID{}); !errors.Is(err, broken) {
 			t.Errorf("a file of %d bytes that cannot be read: %v", n, err)
 		}
 		m := newMemory()
 		m.full = broken
-		if _, err := Put(bytes.NewReader(data[:n]), n, m); !errors.Is(err, broken) {
+		if _, err := Put(bytes.NewReader(data[:n]), n, m, nil, object.TreeID{}); !errors.Is(err, broken) {
 			t.Errorf("a file of %d bytes that cannot be stored: %v", n, err)
 		}
 	}

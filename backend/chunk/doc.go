@@ -11,7 +11,7 @@
 // # The format
 //
 // All of this is a format: what is changed here makes every large file new.
-// golden_test.go holds it fast.
+// TestGolden holds it fast.
 //
 //   - A file is large above Threshold. So is a smaller one that reads as a
 //     pointer: what a blob at a file's name holds is a pointer if, and only if,

@@ -44,11 +44,12 @@ func (s *Store) NewBatch() (*Batch, error) {
 	return b, nil
 }
 
-// PutFile stores a file of size bytes that r yields. If it yields fewer or more
-// the error is chunk.ErrSizeChanged; chunks of it may stay, which nothing refers
-// to. Memory is bounded whatever the size. An error of r comes back as it is.
-func (b *Batch) PutFile(r io.Reader, size int64) (chunk.Content, error) {
-	return chunk.Put(r, size, b)
+// PutFile stores a file of size bytes that r yields; was is the list of chunks that
+// it had before, or zero. If it yields fewer or more bytes the error is
+// chunk.ErrSizeChanged; chunks of it may stay, which nothing refers to. Memory is
+// bounded whatever the size. An error of r comes back as it is.
+func (b *Batch) PutFile(r io.Reader, size int64, was object.TreeID) (chunk.Content, error) {
+	return chunk.Put(r, size, b, b.store.prints, was)
 }
 
 // rawBuffers are for objects as a pack holds them.

@@ -98,7 +98,7 @@ func BenchmarkLargeFile(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := bat.PutFile(&repeat{block: block, salt: byte(i), left: size}, size); err != nil {
+		if _, err := bat.PutFile(&repeat{block: block, salt: byte(i), left: size}, size, object.TreeID{}); err != nil {
 			b.Fatal(err)
 		}
 		if err := bat.Commit(); err != nil {

@@ -77,7 +77,7 @@ func (w *writer) dir(b *Batch, dir string) (object.TreeID, error) {
 			e.Blob, err = b.WriteBlob([]byte(target))
 		default:
 			var c chunk.Content
-			c, err = b.PutFile(strings.NewReader(content), int64(len(content)))
+			c, err = b.PutFile(strings.NewReader(content), int64(len(content)), object.TreeID{})
 			e.Blob, e.Chunks = c.Blob, c.List
 		}
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 )
 
@@ -42,9 +43,10 @@ const gitConfig = `[core]
 // One process opens a store at a time; plain git may read it meanwhile.
 type Store struct {
 	view
-	dir   string
-	disk  disk
-	codec *codec
+	dir    string
+	disk   disk
+	codec  *codec
+	prints *chunk.Prints
 
 	list     atomic.Pointer[[]*pack] // newest first; replaced, never changed
 	hasLoose atomic.Bool
@@ -61,7 +63,7 @@ type Store struct {
 
 func newStore(dir string, d disk) *Store {
 	dir = filepath.Clean(dir)
-	s := &Store{dir: dir, disk: d, codec: &codec{}}
+	s := &Store{dir: dir, disk: d, codec: &codec{}, prints: chunk.NewPrints()}
 	s.list.Store(&[]*pack{})
 	s.view = view{
 		packs:  func() []*pack { return *s.list.Load() },

@@ -173,16 +173,16 @@ func TestPutFileSizes(t *testing.T) {
 				if wrong < 0 || wrong == int64(n) {
 					continue
 				}
-				if _, err := b.PutFile(bytes.NewReader(data), wrong); !errors.Is(err, chunk.ErrSizeChanged) {
+				if _, err := b.PutFile(bytes.NewReader(data), wrong, object.TreeID{}); !errors.Is(err, chunk.ErrSizeChanged) {
 					t.Errorf("%d bytes announced as %d: %v, want ErrSizeChanged", n, wrong, err)
 				}
 			}
-			c, err := b.PutFile(bytes.NewReader(data), int64(n))
+			c, err := b.PutFile(bytes.NewReader(data), int64(n), object.TreeID{})
 			if want, e := chunk.Hash(bytes.NewReader(data), int64(n)); err != nil || e != nil || c != want {
 				t.Fatalf("%d bytes: %v, %v", n, c, err)
 			}
 			end := b.w.end()
-			if _, err := b.PutFile(bytes.NewReader(data), int64(n)); err != nil || b.w.end() != end {
+			if _, err := b.PutFile(bytes.NewReader(data), int64(n), object.TreeID{}); err != nil || b.w.end() != end {
 				t.Errorf("%d bytes put again took %d bytes, %v", n, b.w.end()-end, err)
 			}
 			if got, err := readFile(&b.view, c); err != nil || !bytes.Equal(got, data) {
@@ -193,7 +193,7 @@ func TestPutFileSizes(t *testing.T) {
 			}
 		}
 	}
-	if _, err := b.PutFile(io.MultiReader(strings.NewReader("ab"), errReader{}), 5); !errors.Is(err, errRead) {
+	if _, err := b.PutFile(io.MultiReader(strings.NewReader("ab"), errReader{}), 5, object.TreeID{}); !errors.Is(err, errRead) {
 		t.Errorf("failing reader: %v", err)
 	}
 	if err := b.Commit(); err != nil {
@@ -227,7 +227,7 @@ func TestDiscardLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := b.PutFile(bytes.NewReader(randomBytes(1, 5<<20)), 5<<20)
+	c, err := b.PutFile(bytes.NewReader(randomBytes(1, 5<<20)), 5<<20, object.TreeID{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func putAndRead(t *testing.T, s *Store, size int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := b.PutFile(io.LimitReader(&noise{state: 1}, size), size)
+	c, err := b.PutFile(io.LimitReader(&noise{state: 1}, size), size, object.TreeID{})
 	if err != nil {
 		t.Fatal(err)
 	}
