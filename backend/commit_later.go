@@ -30,9 +30,9 @@ func (c *committer) stays(s *seen) {
 
 // postpone leaves a name dirty when it cannot be read for now.
 func (c *committer) postpone(s *seen, err error) error {
-	c.unclear = c.unclear || errors.Is(err, errUnsettled) || errors.Is(err, errChanging)
+	c.unclear = c.unclear || errors.Is(err, errUnplaced)
 	switch {
-	case errors.Is(err, errOpen), errors.Is(err, errChanging), errors.Is(err, tree.ErrNotRegular), errors.Is(err, tree.ErrNotDirectory), isAbsent(err):
+	case errors.Is(err, errOpen), errors.Is(err, errChanging), errors.Is(err, errUnplaced), errors.Is(err, tree.ErrNotRegular), errors.Is(err, tree.ErrNotDirectory), isAbsent(err):
 		c.r.retrySoon()
 	case errors.Is(err, errUnsettled), errors.Is(err, errHeldBack):
 		c.r.retryLater()
@@ -69,8 +69,8 @@ func (c *committer) markRewalks() error {
 const (
 	// strayAfter is how long a mark may wait for others to say what else has moved.
 	strayAfter = 5 * time.Second
-	// strayPause is the shortest time between two scans for that reason: a file
-	// that is open for long can be it, too.
+	// strayPause is the shortest time between two scans for that reason: what a
+	// scan does not settle, another will not soon.
 	strayPause = 10 * time.Minute
 )
 

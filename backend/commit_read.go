@@ -25,6 +25,10 @@ var errOpen = errors.New("open for writing")
 // errUnsettled means that the name has to wait for another one; it stays dirty.
 var errUnsettled = errors.New("another name is not settled")
 
+// errUnplaced means that it is not known yet where something is that has moved; the
+// name stays dirty.
+var errUnplaced = errors.New("something has moved that is not settled")
+
 // errChanging means that the file changed while it was read; it stays dirty.
 var errChanging = errors.New("changed while being read")
 

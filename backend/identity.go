@@ -66,7 +66,7 @@ func (c *committer) identify(s *seen, kind object.Kind, cur index.Node, had bool
 		return c.replace(cur, nil)
 	case had && cur.Kind == kind && !c.here[cur.Key] && !s.takenAway(): // of a directory
 		if c.moving {
-			return origin{}, errChanging
+			return origin{}, errUnplaced
 		}
 		return origin{id: cur.ID, node: &cur}, nil
 	}
@@ -172,7 +172,7 @@ func (c *committer) known(s *seen, kind object.Kind) (node *index.Node, from *in
 		case err != nil:
 			return nil, nil, false, err
 		case at == unsure, at == holds && kind == object.Dir:
-			return nil, nil, false, errChanging
+			return nil, nil, false, errUnplaced
 		case at == holds:
 			return &n, nil, true, nil
 		}
