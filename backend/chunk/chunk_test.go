@@ -302,6 +302,7 @@ func TestBadLists(t *testing.T) {
 		"a node too large":   tree(entry(object.GitTree, "000000000000000b", good)),
 		"a chunk too large":  tree(entry(object.GitFile, "000000000000000b", blob)),
 		"too deep":           deep,
+		"chunks too small":   tree(entry(object.GitFile, "000000000000000a", blob), entry(object.GitFile, "0000000000000014", blob)),
 		"a chunk is missing": tree(entry(object.GitFile, "000000000000000a", [20]byte{1})),
 		"a node is missing":  tree(entry(object.GitTree, "000000000000000a", [20]byte{1})),
 	} {
@@ -364,4 +365,38 @@ func TestPointers(t *testing.T) {
 			t.Errorf("%d bytes: %d, %v", size, n, ok)
 		}
 	}
+}
+
+// TestListOfOneNode walks a list in which each node names one node over and over.
+func TestListOfOneNode(t *testing.T) {
+	m := newMemory()
+	blob, _ := m.WriteBlob(make([]byte, minChunk))
+	node, mode, size := [20]byte(blob), object.GitFile, int64(minChunk)
+	for range 4 {
+		var entries []object.TreeEntry
+		for i := range maxNode {
+			entries = append(entries, object.TreeEntry{Mode: mode, Name: fmt.Sprintf("%016x", size*int64(i+1)), ID: node})
+		}
+		id, _ := m.WriteTree(object.AppendTree(nil, entries))
+		node, mode, size = id, object.GitTree, size*maxNode
+	}
+	v := &visits{}
+	if n, err := Walk(m, node, v); err != nil || n != size {
+		t.Fatalf("%d bytes of %d: %v", n, size, err)
+	}
+	if v.nodes > 10*maxNode || v.chunks > 10*maxNode {
+		t.Errorf("%d nodes and %d chunks were visited", v.nodes, v.chunks)
+	}
+}
+
+type visits struct{ nodes, chunks int }
+
+func (v *visits) Node(object.TreeID) (bool, error) {
+	v.nodes++
+	return true, nil
+}
+
+func (v *visits) Chunk(object.BlobID, int64) error {
+	v.chunks++
+	return nil
 }

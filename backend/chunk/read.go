@@ -7,42 +7,63 @@ import (
 )
 
 // Walk tells each node and each chunk of a list, in order, nodes before what is
-// below them. For nodes size is 0. It checks the form of the list and its
-// sizes, so that what it has passed can be read; the chunks it does not read.
+// below them. It checks the form of the list and its sizes, so that what it has
+// passed can be read; the chunks it does not read. What a list has many times it
+// does not go through as often: a few nodes can make up a file of any size.
 func Walk(r object.Source, list object.TreeID, visit Visitor) (size int64, err error) {
-	return walk(r, list, visit, 0)
+	w := walker{r, visit, map[met]struct{}{}}
+	return w.walk(list, 0, true)
 }
 
-// Visitor is told of the parts of a list. It may be told of one more than once.
-// Node says whether to go below; its size counts all the same.
+// Visitor is told of the parts of a list. It may be told of one more than once, if
+// not as often as it is there. Node says whether to go below; its size counts all
+// the same.
 type Visitor interface {
 	Node(id object.TreeID) (below bool, err error)
 	Chunk(id object.BlobID, size int64) error
 }
 
-func walk(r object.Source, node object.TreeID, visit Visitor, depth int) (int64, error) {
+type walker struct {
+	source object.Source
+	visit  Visitor
+	met    map[met]struct{}
+}
+
+// met is a node where it may be well-formed or not.
+type met struct {
+	node  object.TreeID
+	depth int
+	last  bool // of the file
+}
+
+func (w *walker) walk(node object.TreeID, depth int, last bool) (int64, error) {
 	if depth >= maxDepth {
 		return 0, badList(node, "nested too deep")
 	}
-	below, err := visit.Node(node)
+	below, err := w.visit.Node(node)
 	if err != nil {
 		return 0, err
 	}
-	parts, err := readNode(r, node)
+	parts, err := readNode(w.source, node)
 	if err != nil {
 		return 0, err
 	}
-	for _, p := range parts {
-		if !below {
-			break
+	if _, again := w.met[met{node, depth, last}]; again || !below {
+		return sizeOf(parts), nil
+	}
+	w.met[met{node, depth, last}] = struct{}{}
+	for i, p := range parts {
+		ends := last && i == len(parts)-1
+		if !p.tree && p.size < minChunk && !ends {
+			return 0, badList(node, "a chunk of %d bytes that is not the last", p.size)
 		}
 		if !p.tree {
-			if err := visit.Chunk(p.id, p.size); err != nil {
+			if err := w.visit.Chunk(p.id, p.size); err != nil {
 				return 0, err
 			}
 			continue
 		}
-		n, err := walk(r, p.id, visit, depth+1)
+		n, err := w.walk(p.id, depth+1, ends)
 		if err != nil {
 			return 0, err
 		}

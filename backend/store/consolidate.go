@@ -87,14 +87,14 @@ func (s *Store) victims() []*pack {
 // merge writes one pack for all and removes them. An error with bad set is
 // that pack's own.
 func (s *Store) merge(ctx context.Context, victims []*pack) (bad *pack, err error) {
+	// Newest first: what a delta is made of is in memory then, from its own.
+	victims = slices.DeleteFunc(slices.Clone(s.packs()), func(p *pack) bool { return !slices.Contains(victims, p) })
 	plan, err := s.planDeltas(ctx, victims)
 	if err != nil {
 		return nil, err
 	}
-	// Newest first: what a delta is made of is in memory then, from its own.
-	victims = slices.DeleteFunc(slices.Clone(s.packs()), func(p *pack) bool { return !slices.Contains(victims, p) })
 	w := newPackWriter(s.disk, s.tempPath("merge"))
-	m := merger{w: w, plan: plan, buf: make([]byte, 256<<10)}
+	m := merger{w: w, plan: plan, buf: make([]byte, 256<<10), bases: map[[20]byte][20]byte{}}
 	for _, p := range victims {
 		if err := m.add(ctx, p); err != nil {
 			w.discard()
@@ -103,6 +103,10 @@ func (s *Store) merge(ctx context.Context, victims []*pack) (bad *pack, err erro
 			}
 			return nil, err
 		}
+	}
+	if err := m.check(); err != nil {
+		w.discard()
+		return nil, err
 	}
 	sum, size, err := w.finish()
 	if err == nil {
@@ -120,9 +124,29 @@ func (s *Store) merge(ctx context.Context, victims []*pack) (bad *pack, err erro
 
 // merger copies packs into a new one.
 type merger struct {
-	w    *packWriter
-	plan *deltify
-	buf  []byte
+	w     *packWriter
+	plan  *deltify
+	buf   []byte
+	bases map[[20]byte][20]byte // of the deltas that were written
+}
+
+// check makes sure that all deltas lead to an object that is whole, before the packs
+// go that the objects come from.
+func (m *merger) check() error {
+	for id := range m.bases {
+		n := 0
+		for at := id; ; n++ {
+			base, delta := m.bases[at]
+			if !delta {
+				break
+			}
+			if _, ok := m.w.find(base); !ok || n == maxChain {
+				return fmt.Errorf("delta of %x: its base %x is missing or too far", id, base)
+			}
+			at = base
+		}
+	}
+	return nil
 }
 
 func (m *merger) add(ctx context.Context, p *pack) error {
@@ -151,14 +175,17 @@ func (m *merger) copy(p *pack, rec idxEntry, end int64) error {
 	if err != nil {
 		return corrupt(0, rec.id, err)
 	}
-	if e.kind == plumbing.OFSDeltaObject {
-		return m.copyDelta(p, rec, e, end)
-	}
 	if raw := m.plan.entry(rec, end-rec.off, e.kind); raw != nil {
+		m.bases[rec.id] = m.plan.base[rec.id]
 		return m.w.add(rec.id, raw)
 	}
-	if p.unshrunk(e, end) {
-		return m.shrink(p, rec)
+	switch {
+	case m.plan.cut[rec.id], p.unshrunk(e, end):
+		return m.rewrite(p, rec)
+	case e.kind == plumbing.OFSDeltaObject:
+		return m.copyDelta(p, rec, e, end)
+	case e.kind == plumbing.REFDeltaObject:
+		m.bases[rec.id] = e.ref
 	}
 	at := m.w.end()
 	crc, err := p.copyRaw(m.w, rec.off, end-rec.off, m.buf)
@@ -172,8 +199,8 @@ func (m *merger) copy(p *pack, rec idxEntry, end int64) error {
 	return nil
 }
 
-// shrink deflates what a batch stored as it was.
-func (m *merger) shrink(p *pack, rec idxEntry) error {
+// rewrite deflates what a batch stored as it was, or what is no delta any more.
+func (m *merger) rewrite(p *pack, rec idxEntry) error {
 	kind, data, err := p.read(rec.off, maxDelta)
 	if err == nil {
 		err = verify(kind, rec.id, data)
@@ -202,6 +229,7 @@ func (m *merger) copyDelta(p *pack, rec idxEntry, e entry, end int64) error {
 	if crc != rec.crc || !ok {
 		return corrupt(e.kind, rec.id, errCRC)
 	}
+	m.bases[rec.id] = base
 	b := append(appendEntryHeader(nil, plumbing.REFDeltaObject, e.size), base[:]...)
 	return m.w.add(rec.id, append(b, raw.Bytes()[e.data-rec.off:]...))
 }

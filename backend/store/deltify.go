@@ -34,17 +34,19 @@ const (
 // The newest version stays whole.
 type deltify struct {
 	s     *Store
-	packs []*pack
-	base  map[[20]byte][20]byte // of deltas, those that are there and those planned
+	packs []*pack               // in the order in which objects are taken from them
+	base  map[[20]byte][20]byte // of deltas, those that are there and stay, and those planned
+	cut   map[[20]byte]bool     // deltas that become whole
 	under map[[20]byte]int      // the most deltas that end in an object
 }
 
-// planDeltas looks at the commits in packs. Damage is not its matter: what
-// cannot be read is left as it is.
+// planDeltas looks at the commits in packs. Of an object that is in several the
+// first one's copy counts. Damage is not its matter: what cannot be read is left as
+// it is.
 func (s *Store) planDeltas(ctx context.Context, packs []*pack) (*deltify, error) {
-	d := &deltify{s: s, packs: packs, base: map[[20]byte][20]byte{}, under: map[[20]byte]int{}}
+	d := &deltify{s: s, packs: packs, base: map[[20]byte][20]byte{}, cut: map[[20]byte]bool{}, under: map[[20]byte]int{}}
 	var commits []*object.Commit
-	for _, p := range packs {
+	for n, p := range packs {
 		for i := range p.idx.count {
 			if err := ctx.Err(); err != nil {
 				return nil, err
@@ -54,20 +56,22 @@ func (s *Store) planDeltas(ctx context.Context, packs []*pack) (*deltify, error)
 			if err != nil {
 				continue
 			}
-			switch e.kind {
-			case object.TypeCommit:
+			switch {
+			case e.kind.IsDelta() && d.packOf(rec.id) != n:
+			case e.kind == object.TypeCommit:
 				if c, err := s.Commit(rec.id); err == nil && !c.Foreign() && len(c.Parents) > 0 {
 					commits = append(commits, c)
 				}
-			case plumbing.REFDeltaObject:
+			case e.kind == plumbing.REFDeltaObject:
 				d.base[rec.id] = e.ref
-			case plumbing.OFSDeltaObject:
+			case e.kind == plumbing.OFSDeltaObject:
 				if base, ok := p.idAt(e.base); ok {
 					d.base[rec.id] = base
 				}
 			}
 		}
 	}
+	d.cutChains()
 	for id := range d.base {
 		d.lengthen(id)
 	}
@@ -81,6 +85,32 @@ func (s *Store) planDeltas(ctx context.Context, packs []*pack) (*deltify, error)
 		}
 	}
 	return d, nil
+}
+
+// cutChains has deltas made whole where chains are too long: of several packs' chains one may
+// become, and those that plain git makes are as long as it was told to.
+func (d *deltify) cutChains() {
+	depth := map[[20]byte]int{} // of those that are settled
+	for id := range d.base {
+		var chain [][20]byte // that leads to what is settled
+		for {
+			_, settled := depth[id]
+			base, delta := d.base[id]
+			if settled || !delta {
+				break
+			}
+			chain, id = append(chain, id), base
+		}
+		n := depth[id]
+		for _, id := range slices.Backward(chain) {
+			if n++; n > maxChain {
+				delete(d.base, id)
+				d.cut[id] = true
+				n = 0
+			}
+			depth[id] = n
+		}
+	}
 }
 
 // lengthen counts a delta in what its bases carry.
@@ -97,7 +127,7 @@ func (d *deltify) lengthen(id [20]byte) {
 // whole tells whether an object is in the packs, and no delta.
 func (d *deltify) whole(id [20]byte) bool {
 	_, delta := d.base[id]
-	return !delta && d.has(id)
+	return !delta && !d.cut[id] && d.has(id)
 }
 
 func (d *deltify) has(id [20]byte) bool { return d.packOf(id) >= 0 }
@@ -177,6 +207,9 @@ func (d *deltify) entry(rec idxEntry, stored int64, kind object.Type) []byte {
 		return nil
 	}
 	delta := makeDelta(source, target)
+	if made, err := applyDelta(source, delta, maxDelta); err != nil || !bytes.Equal(made, target) {
+		return nil // the original is all there is
+	}
 	var out bytes.Buffer
 	out.Write(appendEntryHeader(nil, plumbing.REFDeltaObject, int64(len(delta))))
 	out.Write(base[:])

@@ -2,10 +2,14 @@ package store
 
 import (
 	"bytes"
+	"crypto/sha1"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/silvermirror/smfs/backend/object"
 )
@@ -130,4 +134,104 @@ func TestDeltaOfLarge(t *testing.T) {
 			t.Errorf("three changes and %q make a delta of %d bytes", inserted, len(delta))
 		}
 	}
+}
+
+// TestMergeDuplicates merges packs that have two versions as deltas of each other:
+// the one from here, and a peer's that sends what is here already.
+func TestMergeDuplicates(t *testing.T) {
+	s := newTestStore(t)
+	w := newWriter(t, s, 1)
+	x := string(randomBytes(1, 3000))
+	y := x[:1000] + "then" + x[1000:]
+	w.files["big"], w.files["f"] = string(randomBytes(9, 900_000)), x
+	heads := []object.CommitID{w.commit()}
+	for i, text := range []string{y, y[:2000] + "now" + y[2000:]} {
+		w.files["f"], w.files["pad"] = text, string(randomBytes(uint64(i), 30_000))
+		heads = append(heads, w.commit())
+	}
+	consolidate := func() {
+		if err := s.Consolidate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	consolidate() // y is a delta of what came after it; x is in the pack that stays
+
+	peer := newTestStore(t)
+	send(t, s, peer, heads[2])
+	pw := newWriter(t, peer, 2)
+	pw.files, pw.ids, pw.head = maps.Clone(w.files), w.ids, heads[2]
+	pw.files["g"] = string(randomBytes(13, 40_000))
+	head := pw.commit()
+	o, _ := packOf(t, peer, head, heads[2])
+	pack := packHeader(len(o.ids) + 2)
+	for _, id := range o.ids {
+		kind, data, err := peer.readAny(id, maxDelta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pack = append(pack, peer.codec.deflated(kind, data)...)
+	}
+	pack = append(pack, peer.codec.deflated(object.TypeBlob, []byte(x))...)
+	var delta bytes.Buffer
+	peer.codec.deflate(&delta, makeDelta([]byte(x), []byte(y)))
+	id := object.Hash(object.TypeBlob, []byte(x))
+	pack = append(append(appendEntryHeader(pack, plumbing.REFDeltaObject, int64(len(makeDelta([]byte(x), []byte(y))))), id[:]...), delta.Bytes()...)
+	sum := sha1.Sum(pack)
+	if err := accept(s, append(pack, sum[:]...), head); err != nil {
+		t.Fatal(err)
+	}
+	pw.s, pw.head = s, head
+	for i, size := range []int{150_000, 450_000} {
+		pw.files["more"] = string(randomBytes(uint64(20+i), size))
+		heads = append(heads, pw.commit())
+	}
+	consolidate()
+	for i, head := range heads[:2] {
+		if got, err := content(s, head, "f"); err != nil || got != []string{x, y}[i] {
+			t.Errorf("version %d has %d bytes, %v", i, len(got), err)
+		}
+	}
+	wantSound(t, s)
+	wantGitClean(t, s)
+}
+
+// TestLongChains takes over a pack with deltas that are deeper than ours: merged, it
+// can be sent to peers, which take none of that depth.
+func TestLongChains(t *testing.T) {
+	s := newTestStore(t)
+	w := newWriter(t, s, 1)
+	r := rand.New(rand.NewPCG(1, 1))
+	lines := make([]string, 800)
+	for i := range lines {
+		lines[i] = fmt.Sprintf("%x\n", r.Uint64())
+	}
+	versions := map[object.CommitID]string{}
+	edit := func(n int) {
+		for range n {
+			lines[r.IntN(len(lines))] = fmt.Sprintf("%x\n", r.Uint64())
+			w.files["text"] = strings.Join(lines, "")
+			versions[w.commit()] = w.files["text"]
+		}
+	}
+	edit(170)
+	git(t, s, "repack", "-adfq", "--depth=250", "--window=250")
+	s = reopen(t, s)
+	w.s = s
+	if chains := git(t, s, "verify-pack", "-v", onlyPack(t, s).name+".idx"); !strings.Contains(chains, "chain length = 55:") {
+		t.Fatalf("git has made no long chain:\n%s", chains)
+	}
+	edit(20)
+	for s.PackCount() > 1 { // each goes with the one that was repacked, in the end
+		if _, err := s.merge(t.Context(), s.packs()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	to := newTestStore(t)
+	send(t, s, to, w.head)
+	for head, text := range versions {
+		wantFiles(t, s, head, map[string]string{"text": text})
+		wantFiles(t, to, head, map[string]string{"text": text})
+	}
+	wantSound(t, s)
+	wantGitClean(t, s)
 }

@@ -35,10 +35,10 @@ type view struct {
 type Reader struct{ view }
 
 // What a Reader keeps in memory: commits, and entries of directories. These are more
-// than the store does: one directory of very many, and what is around it.
+// than the store does: two versions of a directory of very many, and what is around.
 const (
 	readerCommits = 256
-	readerEntries = 2 * dirCacheSize
+	readerEntries = 3 * dirCacheSize
 )
 
 // Reader returns one for walks through history: they leave alone what the store has
