@@ -30,7 +30,7 @@ This file is over 1 MiB. In a git repository of smfs its content lies beside it
 in pieces, in the directory .smfs/chunks/NAME (NAME is the name of this file).
 In a git clone, this puts them together:
 
-    find .smfs/chunks/NAME -type f | LC_ALL=C sort | xargs -d '\n' cat
+    find .smfs/chunks/NAME -type f -print0 | LC_ALL=C sort -z | xargs -0 cat
 `
 )
 
