@@ -61,7 +61,7 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (mo
 	if err != nil {
 		return false, fmt.Errorf("begin commit of %s: %w", r.name, err)
 	}
-	defer batch.Discard()
+	defer func() { batch.Discard() }()
 
 	var made *object.Commit
 	var id object.CommitID
@@ -102,11 +102,22 @@ func (r *resource) commitMarks(ctx context.Context, all, due []journal.Mark) (mo
 		behind, more, stayed = c.behind, look.more, c.stayed
 		return err
 	}
-	for unsure := new(unsureError); ; {
-		if err = r.index.Update(attempt); !errors.As(err, &unsure) {
-			break
+	unsure, noRoom := new(unsureError), new(noRoomError)
+attempts:
+	for {
+		err = r.index.Update(attempt)
+		switch {
+		case errors.As(err, &unsure):
+			elsewhere[unsure.key] = true
+		case errors.As(err, &noRoom): // what there is of it takes the room of all else
+			batch.Discard()
+			r.leaveOut(noRoom)
+			if batch, err = r.store.NewBatch(); err != nil {
+				return false, fmt.Errorf("begin commit of %s: %w", r.name, err)
+			}
+		default:
+			break attempts
 		}
-		elsewhere[unsure.key] = true
 	}
 	if err != nil {
 		return false, fmt.Errorf("commit %s: %w", r.name, err)

@@ -36,7 +36,7 @@ func (c *committer) postpone(s *seen, err error) error {
 		c.r.retrySoon()
 	case errors.Is(err, errUnsettled), errors.Is(err, errHeldBack):
 		c.r.retryLater()
-	case isLocal(err):
+	case isLocal(err), errors.Is(err, errNoRoom):
 		c.r.report(s.path, err)
 		c.r.retryLater()
 	default:

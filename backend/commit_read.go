@@ -112,7 +112,13 @@ func (c *committer) readFile(ctx context.Context, s *seen, known *index.Node, n 
 	if known != nil {
 		was = known.Chunks
 	}
+	if c.r.isLeftOut(s.path, f.Info.Size) {
+		return errNoRoom
+	}
 	content, err := c.batch.PutFile(io.LimitReader(untilReader{ctx, f}, f.Info.Size), f.Info.Size, was)
+	if isFull(err) && f.Info.Size > chunk.Threshold {
+		return &noRoomError{s.path, f.Info.Size}
+	}
 	if errors.Is(err, chunk.ErrSizeChanged) {
 		return errChanging
 	}

@@ -70,12 +70,13 @@ type resource struct {
 	finds      finds
 	looks      looks
 	synced     syncMark
-	todo       []replica.Action // not done yet
-	nodes      map[string]*link // in use, by link.node
-	strayScan  time.Time        // when marks that could not be settled last led to a scan
-	scanAgain  time.Time        // when to scan again; zero: what the last scan and the watch have told is all
-	scannedAll atomic.Bool      // a scan was complete
-	missing    map[string]bool  // by the last scan, and held back
+	todo       []replica.Action   // not done yet
+	nodes      map[string]*link   // in use, by link.node
+	leftOut    map[string]leftOut // large files that do not fit into the store
+	strayScan  time.Time          // when marks that could not be settled last led to a scan
+	scanAgain  time.Time          // when to scan again; zero: what the last scan and the watch have told is all
+	scannedAll atomic.Bool        // a scan was complete
+	missing    map[string]bool    // by the last scan, and held back
 
 	acceptDeletes bool   // that a scan held back
 	message       string // of the next commit of all that is marked; "": what happened

@@ -318,11 +318,9 @@ func (r *resource) commitSome(ctx context.Context) (more bool, err error) {
 // disk come with what to do about them.
 func (r *resource) commit(ctx context.Context, all, due []journal.Mark) (more bool, err error) {
 	more, err = r.commitMarks(ctx, all, due)
-	for _, full := range []error{unix.ENOSPC, unix.EDQUOT} {
-		if errors.Is(err, full) {
-			return false, WithHint(fmt.Errorf("%s is not committed: %w", r.name, full),
-				"free space on the filesystem that holds the mirror; what was changed is journaled, and committed as soon as there is room")
-		}
+	if isFull(err) {
+		return false, WithHint(fmt.Errorf("%s is not committed: %w", r.name, unix.ENOSPC),
+			"free space on the filesystem that holds the mirror; what was changed is journaled, and committed as soon as there is room")
 	}
 	return more, r.damaged(err)
 }

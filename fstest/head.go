@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/silvermirror/smfs/backend/chunk"
@@ -20,6 +21,8 @@ import (
 // repository reads a store by plain git: one `git cat-file --batch`.
 type repository struct {
 	cmd *exec.Cmd
+
+	mu  sync.Mutex // for one object at a time
 	in  io.WriteCloser
 	out *bufio.Reader
 }
@@ -42,6 +45,8 @@ func (r *repository) close() error { return errors.Join(r.in.Close(), r.cmd.Wait
 
 // object reads one object by its name; kind is what it must be.
 func (r *repository) object(name, kind string) (id string, data []byte, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if _, err := fmt.Fprintln(r.in, name); err != nil {
 		return "", nil, err
 	}
@@ -152,6 +157,7 @@ func (r *repository) content(e *object.Entry) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer large.Close()
 	return io.ReadAll(large)
 }
 

@@ -95,6 +95,7 @@ func get(t *testing.T, m *memory, c Content) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer r.Close()
 	data, err := io.ReadAll(struct{ io.Reader }{r})
 	if err != nil {
 		t.Fatal(err)
@@ -308,6 +309,7 @@ func TestBadLists(t *testing.T) {
 		r, err := NewReader(m, list)
 		if err == nil {
 			_, err = io.Copy(io.Discard, r)
+			r.Close()
 		}
 		if !errors.Is(err, object.ErrInvalid) && !errors.Is(err, errAbsent) {
 			t.Errorf("%s is read: %v", name, err)

@@ -37,6 +37,7 @@ func FuzzList(f *testing.F) {
 		var n int64
 		if err == nil {
 			n, err = io.Copy(io.Discard, r)
+			r.Close()
 		}
 		switch {
 		case err == nil && n != r.Size():

@@ -87,7 +87,8 @@ type Reader struct {
 }
 
 // NewReader reads the file that a list makes up. Every chunk is checked against
-// its id and its size before any byte of it is returned. The caller closes it.
+// its id and its size before any byte of it is returned. It reads ahead: r must be safe
+// for concurrent use. The caller closes it.
 func NewReader(r object.Source, list object.TreeID) (*Reader, error) {
 	file, err := NewReaderAt(r, Content{List: list}, 0, NewCache())
 	if err != nil {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/silvermirror/smfs/backend/chunk"
 	"github.com/silvermirror/smfs/backend/object"
 )
@@ -299,6 +301,15 @@ func (s *Store) Size() int64 {
 		n += p.size + int64(p.idx.size())
 	}
 	return n
+}
+
+// Free is how many bytes the filesystem has left for the store.
+func (s *Store) Free() (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(s.dir, &st); err != nil {
+		return 0, fmt.Errorf("look at the room for the store: %w", err)
+	}
+	return st.Bavail * uint64(st.Bsize), nil
 }
 
 // Close closes the packs. Readers still open fail. Batches not committed and

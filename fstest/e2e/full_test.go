@@ -38,7 +38,7 @@ func TestFullDisk(t *testing.T) {
 	if !errors.Is(failed, unix.ENOSPC) {
 		t.Fatalf("the writer got %v", failed)
 	}
-	exitsWith(t, m, exitFailure, "mirror is not committed: no space left on device", "wait", "--committed", "--timeout", "5s")
+	exitsWith(t, m, exitFailure, "no space left on device", "wait", "--committed", "--timeout", "5s")
 	contains(t, m.Status().Resources[0].Problem, "no space left on device", "free space")
 	if got, err := os.ReadFile(m.Path("first")); err != nil || len(got) != len(block) {
 		t.Errorf("first has %d bytes, %v", len(got), err)
@@ -49,6 +49,36 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 	check(t, os.Truncate(m.Path(fmt.Sprint("f", whole)), 10))
+	m.Run("wait", "--committed", "--timeout", "1m")
+	eventually(t, "a status without a problem", func() bool { return m.Status().Resources[0].Problem == "" })
+	m.Umount()
+	check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
+}
+
+// TestLargeFileWithoutRoom has a file that is on the disk, but for which there is no
+// room in the store as well: what fits is committed all the same, and the disk is
+// not filled over and over.
+func TestLargeFileWithoutRoom(t *testing.T) {
+	forRoot(t)
+	t.Parallel()
+	d := newDisk(t, 100<<20)
+	check(t, os.Mkdir(d.dir+"/M", 0o755))
+	m := fstest.MirrorAt(t, fstest.Program{Path: fstest.Build(t)}, d.dir+"/M")
+	m.Mount()
+	write(t, m.Path("large"), string(noise(1, 60<<20)))
+	write(t, m.Path("small"), "first")
+	exitsWith(t, m, exitFailure, "large: the store has no room for it", "wait", "--committed", "--timeout", "1m")
+	for i := range 20 {
+		write(t, m.Path("small"), fmt.Sprint("edit ", i))
+		eventually(t, "a commit of the small file", func() bool { return m.Git("show", "HEAD:small") == fmt.Sprint("edit ", i) })
+		var st unix.Statfs_t
+		check(t, unix.Statfs(d.dir, &st))
+		if free := int64(st.Bavail) * st.Bsize; free < 4<<20 {
+			t.Fatalf("%d bytes are free", free)
+		}
+	}
+	contains(t, m.Status().Resources[0].Problem, "large", "no space left on device")
+	check(t, os.Truncate(m.Path("large"), 20<<20))
 	m.Run("wait", "--committed", "--timeout", "1m")
 	eventually(t, "a status without a problem", func() bool { return m.Status().Resources[0].Problem == "" })
 	m.Umount()
