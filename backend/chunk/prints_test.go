@@ -14,8 +14,8 @@ import (
 
 // TestCutpoint compares with another implementation of the algorithm.
 func TestCutpoint(t *testing.T) {
-	data := random(7, 40<<20)
-	clear(data[10<<20 : 19<<20])
+	data := random(7, 24<<20)
+	clear(data[8<<20 : 15<<20])
 	for _, end := range []int{len(data), 100, minChunk, minChunk + 1, avgChunk, maxChunk, 5<<20 + 3} {
 		other, err := chunkers.NewChunker("fastcdc-v1.0.0", bytes.NewReader(data[:end]),
 			&chunkers.ChunkerOpts{MinSize: minChunk, NormalSize: avgChunk, MaxSize: maxChunk})
@@ -43,9 +43,9 @@ func TestPrints(t *testing.T) {
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 1))
 	m, prints := newMemory(), NewPrints()
-	data := random(seed, 12<<20)
+	data := random(seed, 8<<20)
 	var was object.TreeID
-	for i := range 20 {
+	for i := range 14 {
 		at := r.IntN(len(data))
 		some := random(r.Uint64(), 1+r.IntN(1000))
 		switch r.IntN(6) {
@@ -58,7 +58,7 @@ func TestPrints(t *testing.T) {
 		case 3:
 			data = append(data, random(r.Uint64(), r.IntN(3<<20))...)
 		case 4: // what ends with the file goes on elsewhere
-			data = append(data[:at:at], data...)[:min(at+len(data), 16<<20)]
+			data = append(data[:at:at], data...)[:min(at+len(data), 11<<20)]
 		case 5:
 			clear(data[at:min(len(data), at+r.IntN(6<<20))])
 		}
