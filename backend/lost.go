@@ -52,6 +52,21 @@ func (r *resource) findHead() error {
 	return r.openHead()
 }
 
+// noticeOlderStore is for a store that was put back from a copy: its head is whole,
+// but the commits that the index goes by came after it.
+func (r *resource) noticeOlderStore() error {
+	next, applied, err := r.committed()
+	there := func(id object.CommitID) bool { return id.IsZero() || r.store.Has(id) }
+	if err != nil || there(next) && there(applied) {
+		return err
+	}
+	if err := r.goOnFromLess(); err != nil {
+		return err
+	}
+	r.hasMended("store", "newer commits were there: the history goes on from %s, and what the files have more is committed again", r.head)
+	return fmt.Errorf("%w: it is of a newer history", index.ErrDamaged)
+}
+
 // committed is what the index knows to be in the history.
 func (r *resource) committed() (next, applied object.CommitID, err error) {
 	err = r.index.View(func(tx *index.Tx) error {

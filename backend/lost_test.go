@@ -80,6 +80,9 @@ func TestLostNewest(t *testing.T) {
 			must(t, os.WriteFile(ref, []byte(older+"\n"), 0o600))
 			must(t, os.Remove(index))
 		},
+		"a ref of an older commit, with the index": func(t *testing.T, ref, older, _ string) {
+			must(t, os.WriteFile(ref, []byte(older+"\n"), 0o600))
+		},
 		"a mark that cannot be read": func(t *testing.T, ref, older, index string) {
 			must(t, os.WriteFile(ref, []byte(older+"\n"), 0o600))
 			must(t, os.Remove(index))

@@ -249,6 +249,9 @@ func (r *resource) useIndex(file string, told bool) (err error) {
 		}
 		told = true
 	}
+	if err := r.noticeOlderStore(); err != nil {
+		return err
+	}
 	if err := r.finishCommit(); err != nil {
 		return err
 	}
