@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/fs/tree"
 )
 
 // unpackTo writes what an engine sends of an old version to a path: a file or link,
@@ -27,7 +28,7 @@ func unpackTo(to string, in io.Reader) error {
 	if err := checkFree(to, h.Typeflag); err != nil {
 		return err
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(to), "."+filepath.Base(to)+".*")
+	tmp, err := os.MkdirTemp(filepath.Dir(to), ".smfs-restore-*")
 	if err != nil {
 		return err
 	}
@@ -115,7 +116,11 @@ func (u *unpacker) file(h *tar.Header) error {
 		return err
 	}
 	defer f.Close()
-	if _, err := io.Copy(f, u.tar); err != nil {
+	content := tree.NewHoleWriter(int(f.Fd()))
+	if _, err := io.Copy(content, u.tar); err != nil {
+		return err
+	}
+	if err := content.End(); err != nil {
 		return err
 	}
 	if err := setXattrs(f, h); err != nil {

@@ -350,6 +350,7 @@ func TestPlaceLeavesHoles(t *testing.T) {
 	hole, data := make([]byte, 32<<10), bytes.Repeat([]byte("data"), 1000)
 	for name, pieces := range map[string][][]byte{
 		"begin": {hole, data}, "end": {data, hole, hole}, "middle": {data, hole, data, hole, data}, "all": {hole, hole}, "small": {data, hole[:100], data},
+		"in one piece": {append(append(bytes.Clone(data), make([]byte, 1<<20+5)...), data...)}, "a large piece": {make([]byte, 1<<20)},
 	} {
 		tmp := must[*Temp](t)(tr.NewTemp("", 0o644, nil))
 		for _, p := range pieces {

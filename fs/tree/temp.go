@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -16,24 +15,18 @@ import (
 // It ends by Place, which consumes it on success, or by Discard; both leave
 // nothing open. It is not for concurrent use.
 type Temp struct {
-	t    *Tree
-	dir  *dirRef
-	name string // "" once it is placed or discarded
-	fd   int    // read-write; -1 for links and once sealed
-	hole int64  // bytes of zeros at the end that are not written
-	info Info   // as of sealing
-	mode uint32
+	t       *Tree
+	dir     *dirRef
+	name    string      // "" once it is placed or discarded
+	fd      int         // read-write; -1 for links and once sealed
+	content *HoleWriter // onto fd
+	info    Info        // as of sealing
+	mode    uint32
 	// mtime is set last, since everything else may move it; nil: leave it.
 	mtime *int64
 }
 
 var _ io.Writer = (*Temp)(nil)
-
-// holeSize is what a piece of zeros must have at least to be left out of a file:
-// one that is sparse at its writer's is not to fill the disk here.
-const holeSize = 4 << 10
-
-var zeros [64 << 10]byte
 
 // NewTemp makes an empty file in the directory dir. It gets the owner of like,
 // the inode it is to replace, or, where like is nil, dir's owner, as far as
@@ -113,7 +106,7 @@ func (t *Tree) newTemp(dir string, create func(dirfd int, name string) (int, err
 		ref.Release()
 		return nil, t.fail(op, dir, err)
 	}
-	return &Temp{t: t, dir: ref, name: name, fd: fd}, nil
+	return &Temp{t: t, dir: ref, name: name, fd: fd, content: NewHoleWriter(fd)}, nil
 }
 
 // reserve makes a temp name up and remembers that it is this process's.
@@ -156,43 +149,11 @@ func timesFor(mtime int64) []unix.Timespec {
 
 // Write appends to the file.
 func (tmp *Temp) Write(p []byte) (int, error) {
-	if len(p) >= holeSize && bytes.Equal(p, zeros[:min(len(p), len(zeros))]) {
-		tmp.hole += int64(len(p))
-		return len(p), nil
-	}
-	if tmp.hole > 0 {
-		if _, err := unix.Seek(tmp.fd, tmp.hole, unix.SEEK_CUR); err != nil {
-			return 0, fmt.Errorf("leave a hole in temporary: %w", err)
-		}
-		tmp.hole = 0
-	}
-	done := 0
-	for done < len(p) {
-		n, err := unix.Write(tmp.fd, p[done:])
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return done, fmt.Errorf("write temporary: %w", err)
-		}
-		done += n
-	}
-	return done, nil
-}
-
-// endHole gives the file its size where it ends with a hole.
-func (tmp *Temp) endHole() error {
-	if tmp.hole == 0 {
-		return nil
-	}
-	at, err := unix.Seek(tmp.fd, 0, unix.SEEK_CUR)
-	if err == nil {
-		err = unix.Ftruncate(tmp.fd, at+tmp.hole)
-	}
+	n, err := tmp.content.Write(p)
 	if err != nil {
-		return fmt.Errorf("end temporary with a hole: %w", err)
+		return n, fmt.Errorf("temporary: %w", err)
 	}
-	return nil
+	return n, nil
 }
 
 // SetXattrs makes the user.* attributes exactly list. ErrUnsupported: the
@@ -208,7 +169,7 @@ func (tmp *Temp) SetMtime(ns int64) error {
 }
 
 func (tmp *Temp) setAttributes() error {
-	if err := tmp.endHole(); err != nil {
+	if err := tmp.content.End(); err != nil {
 		return err
 	}
 	if err := unix.Fchmod(tmp.fd, tmp.mode); err != nil {
