@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/silvermirror/smfs/fstest"
 	"golang.org/x/sys/unix"
@@ -139,6 +140,43 @@ func TestUmountBusy(t *testing.T) {
 	}
 }
 
+// TestDetached detaches a mount from under an open file: neither a new mount, which
+// is refused, nor a signal ends the daemon before the file is closed.
+func TestDetached(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"umount --lazy", "umount -l", "signal"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			m := newMirror(t)
+			m.Mount("--no-passthrough")
+			f, err := os.Create(m.Path("f"))
+			check(t, err)
+			defer f.Close()
+			ended := func() {}
+			pid := m.Status().PID
+			if how == "umount --lazy" {
+				m.Run("umount", "--lazy", m.Dir)
+			} else {
+				detach(t, m.Dir)
+			}
+			if how == "signal" {
+				ended = killed(t, pid, unix.SIGTERM)
+			} else {
+				exitsWith(t, m, exitBusy, "files in it are open", "mount", m.Dir)
+			}
+			time.Sleep(2500 * time.Millisecond) // longer than a daemon waits for what passes
+			_, err = f.WriteString("written after that")
+			check(t, errors.Join(err, f.Close()))
+			ended()
+			m.Mount()
+			has("f", "written after that")(t, m, "")
+			m.Run("wait", "--committed")
+			m.Umount()
+			check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
+		})
+	}
+}
+
 // TestMountAfterUmount8 takes the mount away as umount(8) does, which does not
 // wait for the daemon, and mounts again at once.
 func TestMountAfterUmount8(t *testing.T) {
@@ -162,6 +200,18 @@ func unmount(dir string) ([]byte, error) {
 		return exec.Command("umount", dir).CombinedOutput()
 	}
 	return exec.Command("fusermount3", "-u", dir).CombinedOutput()
+}
+
+// detach is as umount -l does.
+func detach(t *testing.T, dir string) {
+	t.Helper()
+	cmd := exec.Command("umount", "-l", dir)
+	if os.Geteuid() != 0 {
+		cmd = exec.Command("fusermount3", "-u", "-z", dir)
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 }
 
 // TestMountHoldsNothing starts a daemon with pipes as all its descriptors and
