@@ -99,5 +99,12 @@ func TestRemoveOnFullDisk(t *testing.T) {
 	check(t, os.Remove(d.dir+"/filler"))
 	m.Run("wait", "--committed", "--timeout", "1m")
 	m.Umount()
+
+	full() // beside
+	m.Mount()
+	check(t, os.Remove(m.Path("large3")))
+	check(t, os.Remove(d.dir+"/filler"))
+	m.Run("wait", "--committed", "--timeout", "1m")
+	m.Umount()
 	check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
 }
