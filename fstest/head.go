@@ -10,6 +10,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/silvermirror/smfs/backend/chunk"
@@ -17,8 +18,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// repository reads a store by plain git: one `git cat-file --batch`.
+// repository reads a store by plain git: one `git cat-file --batch`. Chunks of a
+// file are asked for at the same time.
 type repository struct {
+	mu  sync.Mutex // from a question to the end of its answer
 	cmd *exec.Cmd
 	in  io.WriteCloser
 	out *bufio.Reader
@@ -42,6 +45,8 @@ func (r *repository) close() error { return errors.Join(r.in.Close(), r.cmd.Wait
 
 // object reads one object by its name; kind is what it must be.
 func (r *repository) object(name, kind string) (id string, data []byte, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if _, err := fmt.Fprintln(r.in, name); err != nil {
 		return "", nil, err
 	}
