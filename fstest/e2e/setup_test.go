@@ -122,6 +122,33 @@ func TestMountsRace(t *testing.T) {
 	}
 }
 
+// TestMountWhileIn names who stands in the directory, or writes to a file of it,
+// from before: they go on beneath the mount.
+func TestMountWhileIn(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	check(t, os.WriteFile(m.Path("log"), nil, 0o644))
+	for _, script := range []string{"cd \"$0\"; exec sleep 60", "exec sleep 60 >> \"$0/log\""} {
+		cmd := exec.Command("sh", "-c", script, m.Dir)
+		check(t, cmd.Start())
+		want := fmt.Sprintf("sleep (process %d: ", cmd.Process.Pid)
+		eventually(t, "a process that sleeps", func() bool {
+			comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid))
+			return err == nil && string(comm) == "sleep\n"
+		})
+		out, err := m.Try("mount", m.Dir)
+		if err != nil || !strings.Contains(out, want) || strings.Count(out, "process ") != 1 {
+			t.Errorf("mount says %q, %v; not %q", out, err, want)
+		}
+		check(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+		m.Umount()
+	}
+	if out, err := m.Try("mount", m.Dir); err != nil || strings.Contains(out, "beneath") {
+		t.Errorf("mount says %q, %v", out, err)
+	}
+}
+
 // TestUmountBusy names who keeps a mount busy; --lazy takes it down anyway.
 func TestUmountBusy(t *testing.T) {
 	m := newMirror(t)
