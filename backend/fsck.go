@@ -18,6 +18,11 @@ import (
 func (e *Engine) Fsck(ctx context.Context, o FsckOptions, fn func(FsckNews) error) error {
 	f := &fsck{e: e, ctx: ctx, repair: o.Repair, fn: fn, aside: e.asideDir()}
 	f.looking("the files, as at each start: it is waited for")
+	for _, r := range e.resources {
+		if err := r.awaitReady(ctx); err != nil {
+			return fmt.Errorf("the start is held up: %w", err)
+		}
+	}
 	if err := e.sessions.awaitReady(ctx); err != nil {
 		return err
 	}

@@ -2,12 +2,15 @@ package backend_test
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/silvermirror/smfs/backend"
+	"github.com/silvermirror/smfs/journal"
 )
 
 // fsck returns the findings of a check.
@@ -34,6 +37,27 @@ func (m *mirror) wantFindings(repair bool, want ...string) {
 	}
 	if !ok {
 		m.t.Errorf("found %+v, want %q", got, want)
+	}
+}
+
+// TestFsckHeldUp has a start that cannot journal what its scan has found: who waits
+// for it is told, and does not wait on.
+func TestFsckHeldUp(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.WriteFile(dir+"/file", nil, 0o644))
+	e, closeEngine, err := openEngine(dir, slog.New(slog.DiscardHandler), func(o *backend.Options) { must(t, o.Journal.Close()) })
+	must(t, err)
+	t.Cleanup(func() { _ = closeEngine() }) // which cannot commit either
+	e.Start()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for what, err := range map[string]error{
+		"fsck": e.Fsck(ctx, backend.FsckOptions{}, func(backend.FsckNews) error { return nil }),
+		"wait": e.Wait(ctx, backend.WaitOptions{}),
+	} {
+		if !errors.Is(err, journal.ErrClosed) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ func (e *Engine) newResource(conf config.Resource) *resource {
 		clean:    e.o.Clean,
 		atOnce:   e.o.commitNames,
 		wantScan: !e.o.Trusted || !e.o.Mounted || conf.External || e.o.Journal.Recovery().Damaged,
-		calls:    make(chan func()), retry: make(chan struct{}, 1), ready: make(chan struct{}),
+		calls:    make(chan func()), retry: make(chan struct{}, 1), ready: make(chan struct{}), held: make(chan struct{}),
 		local: &pathSet{}, nodes: map[string]*link{}, leftOut: map[string]leftOut{}, watchers: map[chan struct{}]struct{}{}, tagged: tags.NewIndex(),
 	}
 	if e.o.Repair {

@@ -88,6 +88,9 @@ type resource struct {
 
 	ready          chan struct{} // closed once the scan at start, if any, is committed
 	readyOnce      sync.Once
+	held           chan struct{} // closed once holdUp is set: why ready is late
+	holdUp         error
+	holdUpOnce     sync.Once
 	scannedAtStart atomic.Int64 // names looked at; -1 before that is known
 
 	timeline timeline

@@ -43,10 +43,8 @@ const stuckTime = time.Second
 // waitCommitted returns once all that is marked at the call is committed, or
 // waiting is known not to help.
 func (r *resource) waitCommitted(ctx context.Context) error {
-	select {
-	case <-r.ready:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := r.awaitReady(ctx); err != nil {
+		return err
 	}
 	// A mark that was there at the call counts until it is gone: its generation
 	// may grow meanwhile, when the kernel tells of a close that came before.

@@ -172,6 +172,8 @@ func (r *resource) commitDue(ctx context.Context, w *schedule, now time.Time) (e
 	w.next, w.more = time.Time{}, false
 	if r.catchUp {
 		if err := r.handOver(); err != nil {
+			err = r.explained(err)
+			r.heldUp(err)
 			return err
 		}
 	}
@@ -202,6 +204,30 @@ func (r *resource) caughtUp(ctx context.Context) {
 	}
 	r.journal.Reserve()
 	r.readyOnce.Do(func() { close(r.ready) })
+}
+
+// heldUp says why the engine is not ready, to who waits for that. It goes on trying.
+func (r *resource) heldUp(err error) {
+	r.holdUpOnce.Do(func() {
+		r.holdUp = err
+		close(r.held)
+	})
+}
+
+// awaitReady returns once the engine is ready, or with what holds it up.
+func (r *resource) awaitReady(ctx context.Context) error {
+	select {
+	case <-r.ready:
+	case <-r.held:
+		select {
+		case <-r.ready: // by now
+		default:
+			return r.holdUp
+		}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }
 
 // due picks the marks to commit now, and tells when to look again. A change of
@@ -319,8 +345,16 @@ func (r *resource) commitSome(ctx context.Context) (more bool, err error) {
 func (r *resource) commit(ctx context.Context, all, due []journal.Mark) (more bool, err error) {
 	more, err = r.commitMarks(ctx, all, due)
 	if isFull(err) {
-		return false, WithHint(fmt.Errorf("%s is not committed: %w", r.name, unix.ENOSPC),
+		more = false
+	}
+	return more, r.explained(err)
+}
+
+// explained is err with what to do about it.
+func (r *resource) explained(err error) error {
+	if isFull(err) {
+		return WithHint(fmt.Errorf("%s is not committed: %w", r.name, unix.ENOSPC),
 			"free space on the filesystem that holds the mirror; what was changed is journaled, and committed as soon as there is room")
 	}
-	return more, r.damaged(err)
+	return r.damaged(err)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Holder is a process that keeps a mount busy.
@@ -38,18 +40,7 @@ type BusyError struct {
 }
 
 func (e *BusyError) Error() string {
-	var by []string
-	last := 0
-	for _, h := range e.Holders {
-		if h.PID == last {
-			continue // one thing of each process tells enough
-		}
-		last = h.PID
-		by = append(by, fmt.Sprintf("%s (process %d: %s %s)", h.Command, h.PID, h.How, h.Path))
-	}
-	if n := len(by) - maxNamed; n > 0 {
-		by = append(by[:maxNamed], fmt.Sprintf("%d more processes", n))
-	}
+	by := named(e.Holders)
 	for _, m := range e.Mounts {
 		by = append(by, "a mount at "+m)
 	}
@@ -57,6 +48,80 @@ func (e *BusyError) Error() string {
 		by = []string{"a process that this user may not see"}
 	}
 	return fmt.Sprintf("unmount %s: in use by %s", e.Dir, strings.Join(by, ", "))
+}
+
+// named names processes, by one thing that each holds: that tells enough.
+func named(holders []Holder) (by []string) {
+	last := 0
+	for _, h := range holders {
+		if h.PID == last {
+			continue
+		}
+		last = h.PID
+		by = append(by, fmt.Sprintf("%s (process %d: %s %s)", h.Command, h.PID, h.How, h.Path))
+	}
+	if n := len(by) - maxNamed; n > 0 {
+		by = append(by[:maxNamed], fmt.Sprintf("%d more processes", n))
+	}
+	return by
+}
+
+// Beneath names who may go on changing what a new mount at dir covers, as far as
+// this user may see: those who stand in it or have a file of it open for writing,
+// from before. dev is the device beneath; the state directory and other commands
+// of this program do not count.
+func Beneath(dir string, dev uint64) []string {
+	self, _ := os.Readlink("/proc/self/exe")
+	var found []Holder
+	procs, _ := os.ReadDir("/proc")
+	for _, p := range procs {
+		pid, err := strconv.Atoi(p.Name())
+		if err != nil {
+			continue
+		}
+		if exe, err := os.Readlink(procFile(uint32(pid), "exe")); err != nil || exe == self {
+			continue
+		}
+		comm, _ := os.ReadFile(procFile(uint32(pid), "comm"))
+		add := func(how, link string) {
+			path, ok := coveredBy(dir, dev, link)
+			if ok {
+				found = append(found, Holder{PID: pid, Command: strings.TrimSpace(string(comm)), Path: path, How: how})
+			}
+		}
+		add("cwd", procFile(uint32(pid), "cwd"))
+		fds, _ := os.ReadDir(procFile(uint32(pid), "fd"))
+		for _, fd := range fds {
+			if opensToWrite(procFile(uint32(pid), "fdinfo/"+fd.Name())) {
+				add("open", procFile(uint32(pid), "fd/"+fd.Name()))
+			}
+		}
+	}
+	return named(found)
+}
+
+// coveredBy tells whether a process's link leads to what the mount at dir covers.
+func coveredBy(dir string, dev uint64, link string) (path string, ok bool) {
+	path, err := os.Readlink(link)
+	in, below := strings.CutPrefix(path, dir+"/")
+	if err != nil || path != dir && !below || in == stateDirName || strings.HasPrefix(in, stateDirName+"/") {
+		return "", false
+	}
+	var st unix.Statx_t
+	err = unix.Statx(unix.AT_FDCWD, link, unix.AT_STATX_DONT_SYNC, unix.STATX_TYPE, &st)
+	return path, err == nil && unix.Mkdev(st.Dev_major, st.Dev_minor) == dev
+}
+
+// opensToWrite reads how a descriptor was opened.
+func opensToWrite(fdinfo string) bool {
+	data, err := os.ReadFile(fdinfo)
+	_, rest, ok := strings.Cut(string(data), "flags:")
+	if err != nil || !ok {
+		return false
+	}
+	rest, _, _ = strings.Cut(rest, "\n")
+	flags, err := strconv.ParseUint(strings.TrimSpace(rest), 8, 64)
+	return err == nil && flags&unix.O_PATH == 0 && flags&unix.O_ACCMODE != unix.O_RDONLY
 }
 
 // passes tells whether the mount is likely to be free in a moment: nobody who can

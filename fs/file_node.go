@@ -185,7 +185,10 @@ func (f *FileNode) openToWriteAt(ctx context.Context, l link, flags uint32) (h *
 	if err := f.is(&st); err != nil {
 		return nil, err
 	}
-	r := journal.Record{Kind: journal.KindOpen, Path: join(dir, l.name), Key: f.key, Linked: st.Nlink > 1}
+	r := journal.Record{
+		Kind: journal.KindOpen, Path: join(dir, l.name), Key: f.key, Linked: st.Nlink > 1,
+		Frees: flags&unix.O_TRUNC != 0 && st.Size > 0,
+	}
 	err = f.m.journaled(ctx, z, r, func() error {
 		fd, err := f.openAt(ref.fd, l.name, flags)
 		if err == nil {

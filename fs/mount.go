@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -238,6 +239,12 @@ func (m *Mount) Wait() { <-m.done }
 // detached or covered by another. It asks the kernel alone.
 func (m *Mount) Attached() bool { return mountIDOf(m.dir) == m.mountID }
 
+// detached tells whether the mount is nowhere any more, not even covered.
+func (m *Mount) detached() bool {
+	mounts, err := readMounts()
+	return err == nil && !slices.ContainsFunc(mounts, func(i mountInfo) bool { return i.id == m.mountID })
+}
+
 // Unmount ends the mount and waits until nothing is served any more. In use it
 // fails with a [*BusyError], and goes on serving. With lazy it takes the mount
 // out of the tree at once and does not wait: who has files open keeps them, and
@@ -249,12 +256,18 @@ func (m *Mount) Unmount(lazy bool) error {
 	default:
 	}
 	if !m.Attached() {
+		if lazy && m.detached() { // by others: who has files open keeps them
+			return nil
+		}
 		select {
 		case <-m.done: // somebody else has just unmounted it
 			return nil
 		case <-time.After(passingTime):
-			return fmt.Errorf("unmount %s: something else is mounted there by now", m.dir)
 		}
+		if m.detached() {
+			return fmt.Errorf("unmount %s: it is detached, and files in it are open still", m.dir)
+		}
+		return fmt.Errorf("unmount %s: something else is mounted there by now", m.dir)
 	}
 	err := m.detach(lazy)
 	if err == nil && !lazy {

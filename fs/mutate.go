@@ -108,16 +108,16 @@ func (z *zone) refuses() error {
 
 // change alters the inode itself, wherever its name is by now. An inode that
 // has no name is altered without a record: there is no path that could change.
-func (n *node) change(ctx context.Context, kind journal.Kind, act func(target) error) error {
+func (n *node) change(ctx context.Context, r journal.Record, act func(target) error) error {
 	if d, ok := n.Operations().(*DirNode); ok {
-		return d.changeSelf(ctx, kind, act)
+		return d.changeSelf(ctx, r, act)
 	}
 	for {
 		l, ok := n.link()
 		if !ok {
 			return n.changeNameless(act)
 		}
-		found, err := n.changeAt(ctx, kind, l, act)
+		found, err := n.changeAt(ctx, r, l, act)
 		if found || !gone(err) {
 			return err
 		}
@@ -126,7 +126,7 @@ func (n *node) change(ctx context.Context, kind journal.Kind, act func(target) e
 }
 
 // changeAt alters the inode if it is at l.
-func (n *node) changeAt(ctx context.Context, kind journal.Kind, l link, act func(target) error) (found bool, err error) {
+func (n *node) changeAt(ctx context.Context, r journal.Record, l link, act func(target) error) (found bool, err error) {
 	z, release := l.dir.hold()
 	defer release()
 	if z.readonly {
@@ -146,7 +146,7 @@ func (n *node) changeAt(ctx context.Context, kind journal.Kind, l link, act func
 		return false, err
 	}
 	defer unix.Close(fd)
-	r := journal.Record{Kind: kind, Path: join(dir, l.name), Key: n.key, Linked: linked(fd)}
+	r.Path, r.Key, r.Linked = join(dir, l.name), n.key, linked(fd)
 	return true, n.m.journaled(ctx, z, r, func() error { return act(target{fd, true}) })
 }
 
@@ -161,7 +161,7 @@ func (n *node) changeNameless(act func(target) error) error {
 
 // changeSelf alters a directory's own attributes. Its slot is in its parent,
 // that of a zone's root in itself.
-func (d *DirNode) changeSelf(ctx context.Context, kind journal.Kind, act func(target) error) error {
+func (d *DirNode) changeSelf(ctx context.Context, r journal.Record, act func(target) error) error {
 	holder := d
 	if l, ok := d.link(); ok && d.own == nil {
 		holder = l.dir
@@ -180,7 +180,7 @@ func (d *DirNode) changeSelf(ctx context.Context, kind journal.Kind, act func(ta
 	if err := z.refuses(); err != nil {
 		return err
 	}
-	r := journal.Record{Kind: kind, Path: path, Key: d.key}
+	r.Path, r.Key = path, d.key
 	return d.m.journaled(ctx, z, r, func() error { return act(target{ref.fd, true}) })
 }
 

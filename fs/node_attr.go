@@ -132,7 +132,8 @@ func (d *DirNode) stat(st *unix.Statx_t) error {
 func (n *node) Setattr(ctx context.Context, f fs.FileHandle, in *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	h, _ := f.(*fileHandle)
 	var st unix.Statx_t
-	err := n.change(ctx, journal.KindAttr, func(t target) error {
+	r := journal.Record{Kind: journal.KindAttr, Frees: n.shrinks(f, in)}
+	err := n.change(ctx, r, func(t target) error {
 		if h != nil {
 			t = target{fd: h.fd}
 		}
@@ -147,6 +148,13 @@ func (n *node) Setattr(ctx context.Context, f fs.FileHandle, in *fuse.SetAttrIn,
 	n.fill(&st, &out.Attr)
 	out.SetTimeout(n.ttl())
 	return 0
+}
+
+// shrinks tells whether the size is about to get smaller.
+func (n *node) shrinks(f fs.FileHandle, in *fuse.SetAttrIn) bool {
+	size, ok := in.GetSize()
+	var st unix.Statx_t
+	return ok && n.stat(f, &st) == nil && size < st.Size
 }
 
 // setattr acts on an open file. Owner before mode, because chown clears

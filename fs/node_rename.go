@@ -172,7 +172,8 @@ type zoneRecord struct {
 
 func (r *renaming) records(za, zb *zone, a, b string) []zoneRecord {
 	if za == zb {
-		return []zoneRecord{{za, journal.Record{Kind: journal.KindRename, Key: r.moved.key, Path: a, To: b}}}
+		over := r.replaced != nil && !r.exchanges()
+		return []zoneRecord{{za, journal.Record{Kind: journal.KindRename, Key: r.moved.key, Path: a, To: b, Frees: over}}}
 	}
 	leaves := journal.Record{Kind: r.moved.kind(journal.KindUnlink, journal.KindRmdir), Key: r.moved.key, Path: a}
 	arrives := journal.Record{Kind: r.moved.kind(journal.KindCreate, journal.KindMkdir), Key: r.moved.key, Path: b}

@@ -103,7 +103,7 @@ func (n *node) Setxattr(ctx context.Context, name string, data []byte, flags uin
 	if strings.HasPrefix(name, ownPrefix) {
 		return syscall.EPERM
 	}
-	return n.m.errno(n.change(ctx, journal.KindXattr, func(t target) error {
+	return n.m.errno(n.change(ctx, journal.Record{Kind: journal.KindXattr}, func(t target) error {
 		err := t.setxattr(name, data, int(flags&^killSetgid))
 		if name == capabilityAttr {
 			n.privileged.Store(true)
@@ -129,7 +129,7 @@ func (n *node) Removexattr(ctx context.Context, name string) syscall.Errno {
 	if strings.HasPrefix(name, ownPrefix) {
 		return syscall.ENODATA
 	}
-	return n.m.errno(n.change(ctx, journal.KindXattr, func(t target) error {
+	return n.m.errno(n.change(ctx, journal.Record{Kind: journal.KindXattr}, func(t target) error {
 		err := t.removexattr(name)
 		n.aclChanged(name)
 		return err

@@ -18,11 +18,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// repository reads a store by plain git: one `git cat-file --batch`.
+// repository reads a store by plain git: one `git cat-file --batch`. Chunks of a
+// file are asked for at the same time.
 type repository struct {
 	cmd *exec.Cmd
 
-	mu  sync.Mutex // for one object at a time
+	mu  sync.Mutex // from a question to the end of its answer
 	in  io.WriteCloser
 	out *bufio.Reader
 }

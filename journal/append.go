@@ -13,7 +13,11 @@ func (j *Journal) write(recs []Record) error {
 	if j.closed {
 		return ErrClosed
 	}
-	if err := j.writable(); err != nil {
+	err := j.writable()
+	if err == nil && recs[0].spends() && !j.maySpend() {
+		err = unix.ENOSPC
+	}
+	if err != nil {
 		return fmt.Errorf("append record %d: %w", j.next, err)
 	}
 	next := j.next
@@ -26,10 +30,11 @@ func (j *Journal) write(recs []Record) error {
 		j.buf = appendRecord(j.buf, &recs[i])
 		next++
 	}
-	err := j.writeBytes()
-	if isFull(err) && recs[0].Kind.frees() && j.files.release() {
+	err = j.writeBytes()
+	if isFull(err) && recs[0].frees() && j.files.release() {
 		j.reserved = false
 		if err = j.writable(); err == nil {
+			j.cur.keep()
 			err = j.writeBytes()
 		}
 	}
@@ -44,6 +49,24 @@ func (j *Journal) write(recs []Record) error {
 }
 
 func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }
+
+// keep takes the room that the reserve has just given back, before those who write
+// to full files do. Where the filesystem cannot allocate, it is anybody's.
+func (s *segment) keep() {
+	if s.file.Allocate(s.size, keptSize) == nil {
+		s.kept = s.size + keptSize
+	}
+}
+
+// maySpend tells whether there is room for what takes more of it: what the segment
+// has kept is not. There is if a new reserve can be had. The mutex is held.
+func (j *Journal) maySpend() bool {
+	if !j.reserved && j.cur.size < j.cur.kept {
+		j.reserved = j.files.reserve() == nil
+		return j.reserved
+	}
+	return true
+}
 
 // writeBytes appends buf to the current segment. After an error nothing of it
 // is there, or the segment is torn.
@@ -66,7 +89,7 @@ func (j *Journal) writable() error {
 	}
 	err := j.cur.file.Truncate(j.cur.size)
 	if err == nil {
-		j.cur.torn = false
+		j.cur.torn, j.cur.kept = false, 0
 		return nil
 	}
 	if j.cur.first == j.next {

@@ -79,7 +79,7 @@
 // When the disk is full, Begin fails and the mutation must be refused; what is
 // marked stays marked, and the journal goes on when there is room again. For
 // records of what frees room there is some kept (Reserve), so that files can be
-// removed.
+// removed and cut; no other record gets it.
 //
 // # Concurrency
 //

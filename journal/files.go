@@ -27,7 +27,8 @@ type files interface {
 // file is an open segment.
 type file interface {
 	WriteAt(p []byte, off int64) (int, error)
-	Truncate(size int64) error
+	Truncate(size int64) error      // gives back what is allocated behind it
+	Allocate(off, size int64) error // takes room on the disk, and leaves the size
 	Datasync() error
 	Close() error
 }
@@ -75,10 +76,12 @@ func (d osFiles) remove(name string) error { return os.Remove(d.path(name)) }
 func (d osFiles) sync() error { return syncDir(d.dir) }
 
 // reserveName is the file that takes room, and reserveSize how much: enough for
-// hundreds of records, and for an engine to start.
+// hundreds of records, and for an engine to start. keptSize of it is the current
+// segment's once it is needed; the rest is for what the filesystem has to note.
 const (
 	reserveName = "reserve"
 	reserveSize = 128 << 10
+	keptSize    = reserveSize - 16<<10
 )
 
 func (d osFiles) reserve() error {
@@ -107,6 +110,10 @@ func openFile(path string, flags int) (file, error) {
 		return nil, err
 	}
 	return osFile{f}, nil
+}
+
+func (f osFile) Allocate(off, size int64) error {
+	return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, off, size)
 }
 
 // Datasync makes the content and the size durable.

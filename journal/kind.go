@@ -45,12 +45,6 @@ func (k Kind) String() string {
 // hasTo reports whether the record's second path is a name that changes.
 func (k Kind) hasTo() bool { return k == KindRename || k == KindLink }
 
-// frees reports whether the mutation may give room back on the disk: it must be
-// possible when that is full.
-func (k Kind) frees() bool {
-	return k == KindUnlink || k == KindRmdir || k == KindAttr || k == KindOpen
-}
-
 // KindSet is a set of kinds. The zero value is empty.
 type KindSet uint32
 

@@ -37,6 +37,11 @@ type Record struct {
 	// its own.
 	Linked bool
 
+	// Frees says that the mutation gives room on the disk back, as a truncation
+	// does, so that it must be possible when that is full. Removals always do.
+	// It is not kept.
+	Frees bool
+
 	// aux is the KindSet of a KindCheckpoint record, and in kindClear,
 	// kindBase and kindVacate records the number that the records of all
 	// dropped marks lie below.
@@ -57,6 +62,13 @@ var (
 	ErrTooLong = errors.New("path or resource name too long for the journal")
 	ErrKind    = errors.New("not a kind of mutation")
 )
+
+// frees reports whether the mutation may give room on the disk back.
+func (r *Record) frees() bool { return r.Frees || r.Kind == KindUnlink || r.Kind == KindRmdir }
+
+// spends reports whether r announces what takes room, or may: all that is neither
+// an end nor the journal's own.
+func (r *Record) spends() bool { return !r.frees() && r.Kind <= KindFound && r.Kind != KindClose }
 
 // check reports why the journal cannot take r from a caller.
 func (r *Record) check() error {

@@ -14,18 +14,42 @@ func TestReserve(t *testing.T) {
 	j := mustOpen(t, d)
 	j.Reserve()
 	d.full = true
-	if _, err := j.Begin(Record{Kind: KindCreate, Resource: "r", Path: "f"}); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("a create on a full disk: %v", err)
+	refused := func() {
+		t.Helper()
+		for _, kind := range []Kind{KindCreate, KindOpen, KindAttr, KindRename, KindWrite} {
+			if _, err := j.Begin(Record{Kind: kind, Resource: "r", Path: "f", To: "g"}); !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("%v on a full disk: %v", kind, err)
+			}
+		}
 	}
+	refused()
 	begin(t, j, Record{Kind: KindUnlink, Path: "gone"}).End(nil) // which takes the room that was kept
-	begin(t, j, Record{Kind: KindCreate, Path: "in the rest of it"}).End(nil)
-	d.full = true
-	if _, err := j.Begin(Record{Kind: KindUnlink, Resource: "r", Path: "more"}); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("without a reserve: %v", err)
+	refused()
+	begin(t, j, Record{Kind: KindOpen, Frees: true, Path: "emptied"}).End(nil)
+	begin(t, j, Record{Kind: KindClose, Path: "emptied"}).End(nil)
+	removals, err := 0, error(nil)
+	for ; err == nil; removals++ {
+		var op *Op
+		if op, err = j.Begin(Record{Kind: KindUnlink, Resource: "r", Path: "more"}); err == nil {
+			op.End(nil)
+		}
 	}
+	if !errors.Is(err, syscall.ENOSPC) || removals < 500 {
+		t.Errorf("%d removals, then %v", removals, err)
+	}
+
 	d.full = false
 	j.Reserve()
 	d.full = true
 	begin(t, j, Record{Kind: KindRmdir, Path: "dir"}).End(nil)
-	wantMarks(t, mustOpen(t, d.restart(false)), "dir gone in the rest of it")
+	refused()
+	d.full = false
+	begin(t, j, Record{Kind: KindCreate, Path: "new"}).End(nil) // and there is a reserve again
+	d.full = true
+	for range 3000 {
+		if op, err := j.Begin(Record{Kind: KindUnlink, Resource: "r", Path: "last"}); err == nil {
+			op.End(nil)
+		}
+	}
+	wantMarks(t, mustOpen(t, d.restart(false)), "dir emptied gone last more new")
 }

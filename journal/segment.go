@@ -29,6 +29,7 @@ type segment struct {
 	first uint64 // sequence number of its first record
 	size  int64  // bytes up to the end of its last whole record
 	file  file   // nil once it is synced and written no more
+	kept  int64  // up to there is room that only what frees room may use
 	torn  bool   // a failed append left bytes after size that could not be cut
 }
 

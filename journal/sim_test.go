@@ -45,7 +45,8 @@ type simFiles struct {
 	badSync bool // syncs fail, and drop what they should have made durable
 	syncs   int
 	room    bool // is reserved
-	full    bool // writes fail, until the room that is reserved is given back
+	full    bool // writes fail, but in what is allocated
+	spare   bool // the reserve was given back
 
 	meanwhile func() // called in every sync of a file
 }
@@ -54,6 +55,7 @@ type simFile struct {
 	dir     *simFiles
 	data    []byte
 	durable []byte // as of the last sync
+	room    int    // is allocated up to there
 }
 
 func newSimFiles(rnd *rand.Rand) *simFiles {
@@ -113,21 +115,24 @@ func (d *simFiles) sync() error {
 }
 
 func (d *simFiles) reserve() error {
-	d.room = !d.failing
+	if d.failing || d.full {
+		return syscall.ENOSPC
+	}
+	d.room = true
 	return nil
 }
 
 func (d *simFiles) release() bool {
 	had := d.room
-	d.room = false
-	d.full = d.full && !had
+	d.room, d.spare = false, had
 	return had
 }
 
 func (f *simFile) WriteAt(p []byte, off int64) (int, error) {
 	cut := f.dir.step()
 	n := len(p)
-	if cut || f.dir.failing || f.dir.full {
+	full := f.dir.full && int(off)+n > f.room
+	if cut || f.dir.failing || full {
 		n = f.dir.rnd.IntN(len(p) + 1)
 	}
 	if grow := int(off) + n - len(f.data); grow > 0 {
@@ -137,7 +142,7 @@ func (f *simFile) WriteAt(p []byte, off int64) (int, error) {
 	switch {
 	case cut:
 		return n, errCut
-	case f.dir.failing || f.dir.full:
+	case f.dir.failing || full:
 		return n, syscall.ENOSPC
 	}
 	return n, nil
@@ -150,7 +155,15 @@ func (f *simFile) Truncate(size int64) error {
 	if f.dir.failing && f.dir.rnd.IntN(2) == 0 {
 		return syscall.EIO
 	}
-	f.data = f.data[:size]
+	f.data, f.room = f.data[:size], 0
+	return nil
+}
+
+func (f *simFile) Allocate(off, size int64) error {
+	if f.dir.failing || f.dir.full && !f.dir.spare {
+		return syscall.ENOSPC
+	}
+	f.room, f.dir.spare = int(off+size), false
 	return nil
 }
 

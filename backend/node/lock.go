@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -110,7 +111,7 @@ func (l *Lock) Announce(socket string, mounted bool) error {
 		return fmt.Errorf("encode the lock: %w", err)
 	}
 	data = append(data, '\n')
-	// Never empty in between: empty means a clean end.
+	// Never blank in between: that means a clean end.
 	_, err = l.file.WriteAt(data, 0)
 	if err == nil {
 		err = l.file.Truncate(int64(len(data)))
@@ -121,9 +122,13 @@ func (l *Lock) Announce(socket string, mounted bool) error {
 	return nil
 }
 
-// Release gives the lock back after a clean end.
+// Release gives the lock back after a clean end. Blanks take the place of this
+// holder's word: the next one has its room even if the disk is full by then.
 func (l *Lock) Release() error {
-	err := l.file.Truncate(0)
+	info, err := l.file.Stat()
+	if err == nil {
+		_, err = l.file.WriteAt(bytes.Repeat([]byte(" "), int(info.Size())), 0)
+	}
 	if err = errors.Join(err, l.file.Close()); err != nil {
 		return fmt.Errorf("release the lock: %w", err)
 	}
@@ -163,14 +168,14 @@ func ReadHolder(dir string) (Holder, bool, error) {
 // errTorn says that the lock file holds something else than a Holder.
 var errTorn = errors.New("torn lock file")
 
-// readHolder reads the content of the lock file; empty is the zero Holder.
+// readHolder reads the content of the lock file; blank is the zero Holder.
 func readHolder(f *os.File) (Holder, error) {
 	data, err := io.ReadAll(io.NewSectionReader(f, 0, 64<<10))
 	if err != nil {
 		return Holder{}, fmt.Errorf("read the lock: %w", err)
 	}
 	var h Holder
-	if len(data) == 0 {
+	if len(bytes.TrimSpace(data)) == 0 {
 		return h, nil
 	}
 	if json.Unmarshal(data, &h) != nil {

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/silvermirror/smfs/backend"
 	"github.com/silvermirror/smfs/fs"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 )
 
 func (a *app) mountCommand() *cobra.Command {
@@ -78,7 +80,19 @@ func (a *app) mountInBackground(ctx context.Context, args []string, o *mountOpti
 	if tookOver {
 		argv = append(argv, "--took-over")
 	}
-	return a.spawn(ctx, m, append(append(argv, o.args()...), "--", m.base))
+	var base unix.Stat_t
+	statErr := unix.Stat(m.base, &base)
+	if err := a.spawn(ctx, m, append(append(argv, o.args()...), "--", m.base)); err != nil {
+		return err
+	}
+	if statErr != nil {
+		return nil // then it is somewhere else than the daemon thinks
+	}
+	if by := fs.Beneath(m.base, base.Dev); len(by) > 0 {
+		a.warn("beneath the mount, where changes go unnoticed until the next mount: %s\nhint: `cd %s` there again, and open files anew",
+			clean(strings.Join(by, ", ")), m.base)
+	}
+	return nil
 }
 
 // remount changes the options of the mount that is there.

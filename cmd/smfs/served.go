@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/silvermirror/smfs/backend"
@@ -97,7 +98,7 @@ func (s *served) shutdown(ctx context.Context, o control.ShutdownOptions) (contr
 		if s.engine.Attached() {
 			return control.Ended{}, mountedError(s.daemon.mirror)
 		}
-		return control.Ended{}, nil // unmounted, as by umount(8): it ends by itself
+		return control.Ended{}, s.awaitUsers(ctx)
 	}
 	if o.Lazy { // its client does not stay until the last file is closed
 		ctx = context.WithoutCancel(ctx)
@@ -109,6 +110,24 @@ func (s *served) shutdown(ctx context.Context, o control.ShutdownOptions) (contr
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
 	defer cancel()
 	return control.Ended{Uncommitted: s.engine.Settle(ctx)}, nil
+}
+
+// usersTime is how long a handover waits for the end of a mount that is detached.
+const usersTime = 2 * time.Second
+
+// awaitUsers waits for the end of a mount that is detached, as by umount(8): the
+// engine ends by itself then. Whoever has files open in it is served until they
+// are closed, so nobody else may have the mirror before.
+func (s *served) awaitUsers(ctx context.Context) error {
+	select {
+	case <-s.engine.Done():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(usersTime):
+		return backend.WithHint(fmt.Errorf("the mount of %s is detached, but files in it are open still: %w", s.daemon.mirror.base, backend.ErrBusy),
+			fmt.Sprintf("end the programs that have files of it open; daemon %d ends with them, and the mirror can be mounted again", os.Getpid()))
+	}
 }
 
 // stopHint keeps the engine's hint, or points to --lazy.

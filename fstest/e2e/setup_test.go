@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/silvermirror/smfs/fstest"
 	"golang.org/x/sys/unix"
@@ -121,6 +122,33 @@ func TestMountsRace(t *testing.T) {
 	}
 }
 
+// TestMountWhileIn names who stands in the directory, or writes to a file of it,
+// from before: they go on beneath the mount.
+func TestMountWhileIn(t *testing.T) {
+	t.Parallel()
+	m := newMirror(t)
+	check(t, os.WriteFile(m.Path("log"), nil, 0o644))
+	for _, script := range []string{"cd \"$0\"; exec sleep 60", "exec sleep 60 >> \"$0/log\""} {
+		cmd := exec.Command("sh", "-c", script, m.Dir)
+		check(t, cmd.Start())
+		want := fmt.Sprintf("sleep (process %d: ", cmd.Process.Pid)
+		eventually(t, "a process that sleeps", func() bool {
+			comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid))
+			return err == nil && string(comm) == "sleep\n"
+		})
+		out, err := m.Try("mount", m.Dir)
+		if err != nil || !strings.Contains(out, want) || strings.Count(out, "process ") != 1 {
+			t.Errorf("mount says %q, %v; not %q", out, err, want)
+		}
+		check(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+		m.Umount()
+	}
+	if out, err := m.Try("mount", m.Dir); err != nil || strings.Contains(out, "beneath") {
+		t.Errorf("mount says %q, %v", out, err)
+	}
+}
+
 // TestUmountBusy names who keeps a mount busy; --lazy takes it down anyway.
 func TestUmountBusy(t *testing.T) {
 	m := newMirror(t)
@@ -136,6 +164,43 @@ func TestUmountBusy(t *testing.T) {
 	m.Run("umount", "--lazy", m.Dir)
 	if got, err := os.ReadFile(m.Path("f")); string(got) != "text" || err != nil {
 		t.Errorf("the plain file reads %q, %v", got, err)
+	}
+}
+
+// TestDetached detaches a mount from under an open file: neither a new mount, which
+// is refused, nor a signal ends the daemon before the file is closed.
+func TestDetached(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"umount --lazy", "umount -l", "signal"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			m := newMirror(t)
+			m.Mount("--no-passthrough")
+			f, err := os.Create(m.Path("f"))
+			check(t, err)
+			defer f.Close()
+			ended := func() {}
+			pid := m.Status().PID
+			if how == "umount --lazy" {
+				m.Run("umount", "--lazy", m.Dir)
+			} else {
+				detach(t, m.Dir)
+			}
+			if how == "signal" {
+				ended = killed(t, pid, unix.SIGTERM)
+			} else {
+				exitsWith(t, m, exitBusy, "files in it are open", "mount", m.Dir)
+			}
+			time.Sleep(2500 * time.Millisecond) // longer than a daemon waits for what passes
+			_, err = f.WriteString("written after that")
+			check(t, errors.Join(err, f.Close()))
+			ended()
+			m.Mount()
+			has("f", "written after that")(t, m, "")
+			m.Run("wait", "--committed")
+			m.Umount()
+			check(t, errors.Join(sameAsHead(m, nil), fsck(m)))
+		})
 	}
 }
 
@@ -162,6 +227,18 @@ func unmount(dir string) ([]byte, error) {
 		return exec.Command("umount", dir).CombinedOutput()
 	}
 	return exec.Command("fusermount3", "-u", dir).CombinedOutput()
+}
+
+// detach is as umount -l does.
+func detach(t *testing.T, dir string) {
+	t.Helper()
+	cmd := exec.Command("umount", "-l", dir)
+	if os.Geteuid() != 0 {
+		cmd = exec.Command("fusermount3", "-u", "-z", dir)
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
 }
 
 // TestMountHoldsNothing starts a daemon with pipes as all its descriptors and

@@ -15,7 +15,12 @@ import (
 // what waits until it has ended.
 func signalled(t *testing.T, m *fstest.Mirror, signal unix.Signal) (wait func()) {
 	t.Helper()
-	fd, err := unix.PidfdOpen(m.Status().PID, 0)
+	return killed(t, m.Status().PID, signal)
+}
+
+func killed(t *testing.T, pid int, signal unix.Signal) (wait func()) {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
 	check(t, err)
 	t.Cleanup(func() { unix.Close(fd) })
 	check(t, unix.PidfdSendSignal(fd, signal, nil, 0))
