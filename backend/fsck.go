@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/silvermirror/smfs/backend/node"
+	"github.com/silvermirror/smfs/backend/store"
 )
 
 // Fsck checks the journal, and the store, index, files and tags of each resource.
@@ -76,7 +77,10 @@ const unmounted = "`smfs umount`, then `smfs fsck --repair`"
 func (f *fsck) start() {
 	for _, b := range f.e.broken {
 		part, hint := "store", f.brokenHint()
-		if !errors.Is(b.err, ErrDamaged) { // its directory is not there, say
+		switch {
+		case errors.Is(b.err, store.ErrNewerFormat):
+			hint = "a newer smfs has written it and can read it: install that one here"
+		case !errors.Is(b.err, ErrDamaged): // its directory is not there, say
 			part, hint = "files", Hint(b.err)
 		}
 		f.found(Finding{Resource: b.name, Part: part, State: Damaged, Text: "cannot be used: " + b.err.Error(), Hint: hint})

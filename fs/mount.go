@@ -269,12 +269,20 @@ func (m *Mount) Unmount(lazy bool) error {
 		}
 		return fmt.Errorf("unmount %s: something else is mounted there by now", m.dir)
 	}
-	err := m.detach(lazy)
-	if err == nil && !lazy {
-		m.Wait()
+	if err := m.detach(lazy); err != nil || lazy {
+		return err
 	}
-	return err
+	select {
+	case <-m.done:
+		return nil
+	case <-time.After(copiesTime):
+		return fmt.Errorf("unmount %s: it is detached here, but another mount namespace (a container, unshare) has it still", m.dir)
+	}
 }
+
+// copiesTime is how long the end of a mount that nobody here uses may take. One that
+// takes longer has copies in other mount namespaces, which are served to their end.
+const copiesTime = 10 * time.Second
 
 // detach takes the mount out of the tree, with nothing of ours in it.
 func (m *Mount) detach(lazy bool) error {
