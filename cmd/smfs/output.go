@@ -30,7 +30,7 @@ import (
 // printError prints "smfs: MESSAGE" and, where there is one, a line that says
 // what to do next.
 func (a *app) printError(err error) {
-	fmt.Fprintf(a.stderr, "smfs: %s\n", clean(err.Error()))
+	fmt.Fprintf(a.stderr, "smfs: %s\n", clean(strings.ReplaceAll(err.Error(), "\n", "; "))) // several, joined
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintf(a.stderr, "hint: %s\n", clean(hint))
 	}
